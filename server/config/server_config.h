@@ -1,0 +1,83 @@
+#ifndef TOME_SERVER_CONFIG_SERVER_CONFIG_H_
+#define TOME_SERVER_CONFIG_SERVER_CONFIG_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+#include "server/merge/merge_schedule.h"
+
+namespace tome {
+
+// One served model: --model [NAME=]DIR, or a [model.NAME] section of the --config file.
+struct ModelConfig {
+  std::string name;                // the directory's last component if none is given
+  std::string directory;           // of config.json and model.safetensors
+  std::string dtype;               // the server's unless the section says otherwise
+  MergeSchedule default_schedule;  // likewise (--default-r)
+};
+
+// Everything that can be set, with its default. Each option is defined once (server_config.cc),
+// which gives its flag (--listen), environment variable (TOME_LISTEN) and key of the --config file
+// (listen).
+struct ServerConfig {
+  std::vector<ModelConfig> models;
+  std::string listen = "127.0.0.1:50051";
+  std::string metrics_listen = "127.0.0.1:9464";  // empty: no metrics endpoint
+  std::string device = "cpu";
+  std::string dtype = "float32";
+  int default_r = 0;
+
+  int compute_threads = 0;  // 0: the cores this process may use (affinity and cgroup quota)
+  int decode_threads = 0;   // 0: the same
+  int max_batch_images = 32;
+  int max_batch_tokens = 8192;
+  absl::Duration max_batch_delay = absl::ZeroDuration();
+  int max_admitted_images = 256;
+
+  absl::Duration default_timeout = absl::Seconds(30);
+  absl::Duration maximum_timeout = absl::Minutes(5);
+  absl::Duration drain_delay = absl::Seconds(5);
+  absl::Duration drain_grace = absl::Seconds(25);
+
+  int64_t max_image_bytes = 20 << 20;
+  int64_t max_image_pixels = 50'000'000;
+  int max_image_side = 16'384;
+  int max_jpeg_scans = 64;
+  int64_t max_message_bytes = 64 << 20;
+
+  // All empty: plain text. A certificate needs its key; a client CA makes client certificates
+  // mandatory.
+  std::string tls_certificate_file;
+  std::string tls_key_file;
+  std::string tls_client_ca_file;
+  // One bearer token a line; a call must carry "authorization: Bearer TOKEN". Empty: no
+  // authentication.
+  std::string auth_tokens_file;
+
+  std::string log_level = "info";
+};
+
+// How the command line was answered.
+struct CommandLine {
+  ServerConfig config;
+  // Set where the program is to print this on standard output and stop with status 0: --help,
+  // --version and --check-config, which lists each effective value with its source (flag,
+  // environment, file, default).
+  std::string print_and_exit;
+};
+
+// Reads flags, then the environment, then the --config file, in that precedence, and checks each
+// value and all of them together. INVALID_ARGUMENT with one line that names the option, its source,
+// the value and what is allowed; an unknown flag, TOME_ variable, key or section is an error, too.
+//   arguments    without the program's name
+//   environment  "NAME=value" entries; only TOME_* ones are read
+absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arguments,
+                                             const std::vector<std::string>& environment);
+
+}  // namespace tome
+
+#endif  // TOME_SERVER_CONFIG_SERVER_CONFIG_H_

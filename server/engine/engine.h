@@ -1,0 +1,82 @@
+#ifndef TOME_SERVER_ENGINE_ENGINE_H_
+#define TOME_SERVER_ENGINE_ENGINE_H_
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+#include "server/base/preprocessing.h"
+#include "server/merge/flops.h"
+
+// What the rooms above know of the compute: no tensor, no LibTorch, so that they build and test
+// without either. torch_engine.h makes the CPU implementation.
+
+namespace tome {
+
+// Facts of a loaded model. Constant while it is loaded.
+struct ModelFacts {
+  std::string architecture;  // the checkpoint's own word, such as "vit_small_patch16_224"
+  std::string family;        // "vit"
+  std::string dtype;         // "float32", "bfloat16": the type the engine computes in
+  std::string device;        // "cpu"
+  // Hex SHA-256 over the weights: equal digests and dtypes mean comparable vectors.
+  std::string weights_digest;
+
+  Preprocessing preprocessing;  // also the input size: crop_height x crop_width
+  int patch_size = 0;
+  int grid_height = 0;    // patches down
+  int grid_width = 0;     // patches across
+  int prefix_tokens = 0;  // class, distillation and register tokens, in front of the patches
+  int blocks = 0;
+  BlockShape block_shape;
+  int embedding_dim = 0;
+  bool proportional_attention = true;  // ToMe, section 3: log(size) added to each key's logit
+
+  int tokens() const { return prefix_tokens + grid_height * grid_width; }
+};
+
+// One image of a batch.
+struct EngineImage {
+  std::span<const uint8_t> pixels;  // [input height, input width, 3], owned by the caller
+  std::span<const int>
+      merges_per_block;  // r asked of each block, before the cap; owned by the caller
+  bool want_tokens = false;
+  bool want_merge_map = false;
+};
+
+// Which final token each patch ended in (ToMe, figure 4), and how many patches each final token is.
+struct MergeMap {
+  std::vector<int> group_of_patch;  // [grid height * grid width] row of the final tokens
+  std::vector<float> size;          // [tokens out], 1 for each prefix token
+};
+
+// What became of one image.
+struct EmbeddedImage {
+  std::vector<float> embedding;       // [embedding_dim] pooled output, not normalised
+  std::vector<int> merged_per_block;  // after the cap
+  int tokens_out = 0;                 // prefix included
+  std::vector<float> tokens;          // [tokens out, token_dim] after the final norm; if asked for
+  std::optional<MergeMap> merge_map;  // if asked for
+};
+
+// Runs batches through one model. The embedding of an image depends on its pixels and r alone, to
+// the bit, whatever its batch mates.
+class Engine {
+ public:
+  virtual ~Engine() = default;
+
+  virtual const ModelFacts& facts() const = 0;
+
+  // One result an image, in order. An image whose embedding is not finite fails alone (INTERNAL); a
+  // failure of the pass fails every image with the same status. Never throws.
+  // REQUIRES: 1 or more images, each as EngineImage says. One call at a time.
+  virtual std::vector<absl::StatusOr<EmbeddedImage>> Run(std::span<const EngineImage> images) = 0;
+};
+
+}  // namespace tome
+
+#endif  // TOME_SERVER_ENGINE_ENGINE_H_

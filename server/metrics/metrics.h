@@ -1,0 +1,75 @@
+#ifndef TOME_SERVER_METRICS_METRICS_H_
+#define TOME_SERVER_METRICS_METRICS_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+
+namespace prometheus {
+class Registry;
+}
+
+namespace tome {
+
+enum class Method { kEmbed, kEmbedBatch, kEmbedStream, kListModels, kGetModel };
+enum class Stage { kDecode, kPreprocess, kQueue, kCompute, kEncode };
+enum class DropReason { kCancelled, kExpired, kFull };
+
+// Every metric's name, help, labels and buckets, once (metrics.cc). Thread-safe, and cheap enough
+// for each request: no look-up by label strings after construction of a method's or model's
+// handles.
+class Metrics {
+ public:
+  // The facts that label model_info.
+  struct ModelInfo {
+    std::string architecture, dtype, device, weights_digest;
+  };
+
+  // All label sets that are known by then exist from here on, at 0.
+  Metrics();
+  ~Metrics();
+  Metrics(const Metrics&) = delete;
+  Metrics& operator=(const Metrics&) = delete;
+
+  // Makes the label sets of a loaded model, at 0. Metrics of images name only models added here:
+  // the name that a client sent never becomes a label. Call again for a new version: only
+  // model_info changes.
+  void AddModel(absl::string_view model, const ModelInfo& info);
+
+  // One a call: started when it arrives, finished when its status is known. After a quiet moment
+  // requests_started_total equals the sum of requests_total over codes.
+  void RequestStarted(Method method);
+  void RequestFinished(Method method, absl::StatusCode code, absl::Duration duration);
+
+  // One an image, with the status it ended in. REQUIRES: AddModel(model).
+  void ImageFinished(absl::string_view model, absl::StatusCode code);
+  void ObserveStage(absl::string_view model, Stage stage, absl::Duration duration);
+  // What merging did to one embedded image: tokens before the first block and those merged away.
+  void ObserveMerging(absl::string_view model, int tokens_in, int tokens_merged);
+
+  void ObserveBatch(int images, int tokens);
+  void EngineBusy(absl::string_view device, absl::Duration duration);
+
+  // Images waiting for a batch; images admitted and not yet answered.
+  void AddQueueImages(int delta);
+  void AddInflightImages(int delta);
+
+  void ImageDropped(DropReason reason);
+
+  // For the exposer.
+  std::shared_ptr<prometheus::Registry> registry() const;
+
+ private:
+  struct Families;
+  const std::unique_ptr<Families> families_;
+};
+
+// "OK", "INVALID_ARGUMENT", ...: the names that gRPC documents, as the label `code` carries them.
+absl::string_view StatusCodeName(absl::StatusCode code);
+
+}  // namespace tome
+
+#endif  // TOME_SERVER_METRICS_METRICS_H_

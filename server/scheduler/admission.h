@@ -1,0 +1,62 @@
+#ifndef TOME_SERVER_SCHEDULER_ADMISSION_H_
+#define TOME_SERVER_SCHEDULER_ADMISSION_H_
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+#include "server/base/clock.h"
+#include "server/base/mutex.h"
+#include "server/metrics/metrics.h"
+
+namespace tome {
+
+class Admission;
+
+// The right to have some images in the server, from arrival to answer. Movable; given back when
+// destroyed.
+class Permit {
+ public:
+  Permit() = default;
+  Permit(Permit&& other) noexcept;
+  Permit& operator=(Permit&& other) noexcept;
+  ~Permit();
+
+ private:
+  friend class Admission;
+  Permit(Admission* admission, int images) : admission_(admission), images_(images) {}
+
+  Admission* admission_ = nullptr;
+  int images_ = 0;
+};
+
+// Bounded admission: a request holds a permit from arrival to answer, so overload is refused before
+// it costs a decode. Thread-safe. Destroy every Permit before its Admission.
+class Admission {
+ public:
+  // `max_images`: admitted at once, decoding, queued and computing ones included. REQUIRES: > 0.
+  Admission(int max_images, Clock& clock, Metrics& metrics);
+
+  // A permit for `images`, or RESOURCE_EXHAUSTED with the time after which one should be free, from
+  // the rate at which permits came back lately. INVALID_ARGUMENT if `images` could never be
+  // admitted. Never blocks. REQUIRES: images > 0.
+  absl::StatusOr<Permit> Admit(int images) ABSL_LOCKS_EXCLUDED(mu_);
+
+  int max_images() const { return max_images_; }
+
+ private:
+  friend class Permit;
+  void Release(int images) ABSL_LOCKS_EXCLUDED(mu_);
+  absl::Duration RetryAfter(int images) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  // Constant after construction.
+  const int max_images_;
+  Clock& clock_;
+  Metrics& metrics_;
+
+  mutable Mutex mu_;
+  int admitted_ ABSL_GUARDED_BY(mu_) = 0;
+};
+
+}  // namespace tome
+
+#endif  // TOME_SERVER_SCHEDULER_ADMISSION_H_
