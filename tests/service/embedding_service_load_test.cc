@@ -212,7 +212,7 @@ TEST_F(EmbeddingServiceLoadTest, AnswersEachCallOnceUnderManyThreadsAndRandomCan
       std::minstd_rand random(t + 1);
       for (int i = 0; i < kCalls; ++i) {
         EmbedCall call = Call();
-        call.schedule = MergeSchedule(MergeSchedule::Constant{.r = static_cast<int>(random() % 9)});
+        call.schedule.emplace(MergeSchedule::Constant{.r = static_cast<int>(random() % 9)});
         if (random() % 10 == 0) call.deadline = clock_.Now();
         if (random() % 10 == 0) call.output.dimensions = 1000;
         Cancellation cancellation = call.cancellation;

@@ -26,7 +26,7 @@ TEST_F(EmbeddingServiceTest, AnswersTheVectorAndWhatWasApplied) {
   ServeSmall();
   StartCompute();
   EmbedCall call = Call();
-  call.schedule = MergeSchedule(MergeSchedule::Constant{.r = 3});
+  call.schedule.emplace(MergeSchedule::Constant{.r = 3});
   call.output = {.element_type = ElementType::kFloat16, .dimensions = 5};
 
   const absl::StatusOr<EmbedAnswer> answer = Embed(call).Await();
@@ -55,7 +55,7 @@ TEST_F(EmbeddingServiceTest, PassesTokensAndMergeMapOnWhenAsked) {
   ServeSmall();
   StartCompute();
   EmbedCall call = Call();
-  call.schedule = MergeSchedule(MergeSchedule::PerBlock{.r = {2}});
+  call.schedule.emplace(MergeSchedule::PerBlock{.r = {2}});
   call.output.tokens = true;
   call.output.merge_map = true;
 
@@ -222,7 +222,7 @@ TEST_F(EmbeddingServiceTest, AnswersACallForTheseWeights) {
 TEST_F(EmbeddingServiceTest, RefusesAScheduleOfMoreBlocksThanTheModelHas) {
   ServeSmall();
   EmbedCall call = Call();
-  call.schedule = MergeSchedule(MergeSchedule::PerBlock{.r = {1, 1, 1, 1}});
+  call.schedule.emplace(MergeSchedule::PerBlock{.r = {1, 1, 1, 1}});
 
   const absl::Status status = Refusal(call);
 
