@@ -57,11 +57,11 @@ InputFiles FindInputFiles(const std::vector<std::string>& paths, bool recursive)
       AddFolder(path, recursive, input);
     } else if (fs::is_regular_file(status)) {
       input.files.push_back(path);
-    } else if (fs::exists(status)) {
-      input.failed.push_back({path, absl::InvalidArgumentError("neither a file nor a folder")});
+    } else if (status.type() == fs::file_type::not_found) {
+      input.failed.push_back({path, absl::NotFoundError("no such file or folder")});
     } else {
-      input.failed.push_back(
-          {path, absl::NotFoundError(error ? error.message() : "no such file or folder")});
+      input.failed.push_back({path, absl::InvalidArgumentError(
+                                        error ? error.message() : "neither a file nor a folder")});
     }
   }
   return input;

@@ -1,12 +1,9 @@
 #include "client/cli/npy_writer.h"
 
-#include <algorithm>
 #include <bit>
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
-#include <filesystem>
-#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -53,28 +50,20 @@ absl::Status NpyWriter::Write(const std::string& path, const Embedding& embeddin
   values_.write(reinterpret_cast<const char*>(embedding.vector.data()),
                 static_cast<std::streamsize>(embedding.vector.size() * sizeof(float)));
   paths_ << path << "\n";
-  if (!values_ || !paths_) return WriteError(file_);
+  if (!values_.flush() || !paths_.flush()) return WriteError(file_);
   ++rows_;
   return absl::OkStatus();
 }
 
 absl::Status NpyWriter::Finish() {
-  absl::Status status;
-  if (!values_.flush()) {
-    // A full disk: the header names the rows that did get there, so that they can be read.
-    status = WriteError(file_);
-    std::error_code error;
-    const uint64_t bytes = std::filesystem::file_size(file_, error);
-    const uint64_t row_bytes = sizeof(float) * static_cast<uint64_t>(columns_);
-    rows_ = error || bytes < kHeaderBytes ? 0 : std::min(rows_, (bytes - kHeaderBytes) / row_bytes);
-    values_.clear();
-  }
+  // After a full disk the rows that did get there can be read.
+  values_.clear();
   values_.seekp(0);
   WriteHeader();
   values_.close();
   paths_.close();
-  if (status.ok() && (!values_ || !paths_)) status = WriteError(file_);
-  return status;
+  if (!values_ || !paths_) return WriteError(file_);
+  return absl::OkStatus();
 }
 
 void NpyWriter::WriteHeader() {
