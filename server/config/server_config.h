@@ -15,9 +15,9 @@ namespace tome {
 // One served model: --model [NAME=]DIR, or a [model.NAME] section of the --config file.
 struct ModelConfig {
   std::string name;                // the directory's last component if none is given
-  std::string directory;           // of config.json and model.safetensors
-  std::string dtype;               // the server's unless the section says otherwise
-  MergeSchedule default_schedule;  // likewise (--default-r)
+  std::string directory;           // of config.json and model.safetensors; not opened here
+  std::string dtype;               // the server's unless the model's section says otherwise
+  MergeSchedule default_schedule;  // likewise (default-r)
 };
 
 // Everything that can be set, with its default. Each option is defined once (server_config.cc),
@@ -29,7 +29,7 @@ struct ServerConfig {
   std::string metrics_listen = "127.0.0.1:9464";  // empty: no metrics endpoint
   std::string device = "cpu";
   std::string dtype = "float32";
-  int default_r = 0;
+  MergeSchedule default_schedule;  // --default-r
 
   int compute_threads = 0;  // 0: the cores this process may use (affinity and cgroup quota)
   int decode_threads = 0;   // 0: the same

@@ -1,0 +1,380 @@
+#include "server/config/server_config.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <map>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+
+#include "server/base/status.h"
+#include "server/config/config_file.h"
+#include "server/config/flags.h"
+#include "server/config/options.h"
+#include "server/config/values.h"
+
+namespace tome {
+namespace {
+
+// What one source says of an option.
+struct Given {
+  std::vector<std::string> values;
+  std::string source;  // "flag --listen", "environment TOME_LISTEN", "tome.toml:12", "default"
+};
+
+// What a [model.NAME] section says, each key's value with its source.
+struct ModelSection {
+  std::string source;
+  std::map<std::string, Given> keys;
+};
+
+// All that is given, by option; the last of an option's list counts.
+struct AllGiven {
+  std::map<std::string, std::vector<Given>> options;
+  std::map<std::string, ModelSection> model_sections;
+};
+
+// Where each value in force comes from.
+struct Sources {
+  std::map<std::string, std::string> options;
+  std::map<std::string, std::map<std::string, std::string>> models;  // by name, by key
+};
+
+absl::Status Problem(absl::string_view option, absl::string_view source,
+                     absl::string_view problem) {
+  return absl::InvalidArgumentError(absl::StrCat(option, " (", source, "): ", problem));
+}
+
+const Option* FindOption(absl::string_view name) {
+  for (const Option& option : Options()) {
+    if (option.name == name) return &option;
+  }
+  return nullptr;
+}
+
+const ModelOption* FindModelOption(absl::string_view name) {
+  for (const ModelOption& option : ModelOptions()) {
+    if (option.name == name) return &option;
+  }
+  return nullptr;
+}
+
+template <typename AnyOption>
+std::vector<std::string> Names(const std::vector<AnyOption>& options) {
+  std::vector<std::string> names;
+  for (const AnyOption& option : options) names.push_back(option.name);
+  return names;
+}
+
+// Errors and --check-config are lines: no value may break one.
+absl::Status CheckOneLine(const Given& given, absl::string_view option) {
+  for (const std::string& value : given.values) {
+    if (std::any_of(value.begin(), value.end(), absl::ascii_iscntrl)) {
+      return Problem(
+          option, given.source,
+          absl::StrCat("\"", absl::Utf8SafeCEscape(value), "\" holds a control character"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckOneValue(const Given& given, absl::string_view option) {
+  if (given.values.size() != 1) {
+    return Problem(option, given.source,
+                   absl::StrCat("is given ", given.values.size(), " values, takes one"));
+  }
+  return CheckOneLine(given, option);
+}
+
+// The TOME_ variables by name. As for getenv, the first of a name counts.
+absl::StatusOr<std::map<std::string, std::string>> TomeVariables(
+    const std::vector<std::string>& environment) {
+  std::vector<std::string> names = {EnvironmentOf("config")};
+  for (const Option& option : Options()) names.push_back(EnvironmentOf(option.name));
+
+  std::map<std::string, std::string> variables;
+  for (const std::string& entry : environment) {
+    if (!absl::StartsWith(entry, "TOME_")) continue;
+    const std::pair<std::string, std::string> parts =
+        absl::StrSplit(entry, absl::MaxSplits('=', 1));
+    const std::string& name = parts.first;
+    if (std::find(names.begin(), names.end(), name) == names.end()) {
+      // Kubernetes describes a Service called "tome" to every pod this way.
+      const bool service = absl::StrContains(name, "_SERVICE_") || absl::StrContains(name, "_PORT");
+      return Problem(name, "environment",
+                     absl::StrCat("no such option", Suggestion(name, names),
+                                  service ? "; a pod with enableServiceLinks: false is not given "
+                                            "the variables of Services"
+                                          : ""));
+    }
+    variables.insert(parts);
+  }
+  return variables;
+}
+
+absl::StatusOr<std::string> ReadFile(const std::string& path, absl::string_view source) {
+  std::string text;
+  errno = 0;
+  if (std::FILE* const file = std::fopen(path.c_str(), "rb"); file != nullptr) {
+    std::array<char, 4096> part;
+    while (const size_t size = std::fread(part.data(), 1, part.size(), file)) {
+      text.append(part.data(), size);
+    }
+    const bool complete = std::ferror(file) == 0;
+    const int error = errno;
+    std::fclose(file);
+    if (complete) return text;
+    errno = error;
+  }
+  return Problem("config", source,
+                 absl::StrCat("cannot read \"", path, "\": ", std::strerror(errno)));
+}
+
+absl::Status TakeModelSection(const FileSection& section, absl::string_view path, AllGiven& all) {
+  const std::string source = absl::StrCat(path, ":", section.line);
+  const std::string title = absl::StrCat("[", absl::StrJoin(section.name, "."), "]");
+  if (section.name.size() != 2 || section.name.front() != "model") {
+    return Problem(title, source,
+                   "no such section, use [model.NAME], with NAME in double quotes if it has a dot");
+  }
+  if (absl::Status status = CheckModelName(section.name.back()); !status.ok()) {
+    return Problem(title, source, status.message());
+  }
+  ModelSection& taken = all.model_sections[section.name.back()];
+  taken.source = source;
+  for (const FileSetting& setting : section.settings) {
+    const Given given = {setting.values, absl::StrCat(path, ":", setting.line)};
+    const std::string name = absl::StrCat(absl::StrJoin(section.name, "."), ".", setting.key);
+    const ModelOption* option = FindModelOption(setting.key);
+    if (option == nullptr) {
+      return Problem(name, given.source,
+                     absl::StrCat("no such key", Suggestion(setting.key, Names(ModelOptions())),
+                                  "; a model has ", absl::StrJoin(Names(ModelOptions()), ", ")));
+    }
+    TOME_RETURN_IF_ERROR(CheckOneValue(given, name));
+    ModelConfig scratch;
+    if (absl::Status status = option->set(given.values.front(), scratch); !status.ok()) {
+      return Problem(name, given.source, status.message());
+    }
+    taken.keys[setting.key] = given;
+    if (setting.key == "directory") {
+      std::vector<Given>& models = all.options["model"];
+      if (models.empty()) models.push_back({{}, given.source});
+      models.back().values.push_back(absl::StrCat(section.name.back(), "=", given.values.front()));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status TakeFile(const std::string& path, absl::string_view source, AllGiven& all) {
+  TOME_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, source));
+  TOME_ASSIGN_OR_RETURN(const std::vector<FileSection> sections, ParseConfigFile(text, path));
+  for (const FileSetting& setting : sections.front().settings) {
+    const std::string line = absl::StrCat(path, ":", setting.line);
+    if (FindOption(setting.key) == nullptr) {
+      return Problem(setting.key, line,
+                     absl::StrCat("no such key", Suggestion(setting.key, Names(Options()))));
+    }
+    if (setting.key == "model" && sections.size() > 1) {
+      return Problem("model", line,
+                     absl::StrCat("the file also has a section on line ", sections[1].line,
+                                  "; write each model as a section with its directory"));
+    }
+    all.options[setting.key].push_back({setting.values, line});
+  }
+  for (auto section = sections.begin() + 1; section != sections.end(); ++section) {
+    TOME_RETURN_IF_ERROR(TakeModelSection(*section, path, all));
+  }
+  return absl::OkStatus();
+}
+
+// All sources, the weakest first.
+absl::StatusOr<AllGiven> TakeAll(const Flags& flags,
+                                 const std::map<std::string, std::string>& variables) {
+  AllGiven all;
+  const auto config_variable = variables.find(EnvironmentOf("config"));
+  if (const std::vector<std::string>& config = flags.values.at("config"); !config.empty()) {
+    const Given given = {config, absl::StrCat("flag ", FlagOf("config"))};
+    TOME_RETURN_IF_ERROR(CheckOneValue(given, "config"));
+    TOME_RETURN_IF_ERROR(TakeFile(config.front(), given.source, all));
+  } else if (config_variable != variables.end()) {
+    const Given given = {{config_variable->second},
+                         absl::StrCat("environment ", config_variable->first)};
+    TOME_RETURN_IF_ERROR(CheckOneValue(given, "config"));
+    TOME_RETURN_IF_ERROR(TakeFile(config_variable->second, given.source, all));
+  }
+  for (const Option& option : Options()) {
+    std::vector<Given>& givens = all.options[option.name];
+    if (const auto variable = variables.find(EnvironmentOf(option.name));
+        variable != variables.end()) {
+      Given& given = givens.emplace_back(Given{{}, absl::StrCat("environment ", variable->first)});
+      if (option.repeatable) {
+        given.values = absl::StrSplit(variable->second, ',');
+      } else {
+        given.values = {variable->second};
+      }
+    }
+    if (const std::vector<std::string>& values = flags.values.at(option.name); !values.empty()) {
+      givens.push_back({values, absl::StrCat("flag ", FlagOf(option.name))});
+    }
+  }
+  return all;
+}
+
+// A value that a stronger source overrides is checked all the same.
+absl::Status Apply(const Option& option, const std::vector<Given>& givens, ServerConfig& config) {
+  for (const Given& given : givens) {
+    if (option.repeatable) {
+      config.models.clear();
+      TOME_RETURN_IF_ERROR(CheckOneLine(given, option.name));
+    } else {
+      TOME_RETURN_IF_ERROR(CheckOneValue(given, option.name));
+    }
+    for (const std::string& value : given.values) {
+      if (absl::Status status = option.set(value, config); !status.ok()) {
+        return Problem(option.name, given.source, status.message());
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Gives each model what the server has, then what its section says.
+absl::Status ApplyModelSections(const AllGiven& all, ServerConfig& config, Sources& sources) {
+  for (ModelConfig& model : config.models) {
+    model.dtype = config.dtype;
+    model.default_schedule = config.default_schedule;
+    std::map<std::string, std::string>& model_sources = sources.models[model.name];
+    model_sources = {{"directory", sources.options["model"]},
+                     {"dtype", sources.options["dtype"]},
+                     {"default-r", sources.options["default-r"]}};
+    const auto section = all.model_sections.find(model.name);
+    if (section == all.model_sections.end()) continue;
+    for (const auto& [key, given] : section->second.keys) {
+      ModelConfig changed = model;
+      TOME_RETURN_IF_ERROR(FindModelOption(key)->set(given.values.front(), changed));
+      // The flag and the environment beat the section's directory.
+      if (key == "directory" && changed.directory != model.directory) continue;
+      model = std::move(changed);
+      model_sources[key] = given.source;
+    }
+  }
+  for (const auto& [name, section] : all.model_sections) {
+    if (section.keys.count("directory") == 0 && sources.models.count(name) == 0) {
+      return Problem(
+          absl::StrCat("[model.", name, "]"), section.source,
+          absl::StrCat("no model has this name, add its directory or --model ", name, "=DIR"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+class CrossChecks {
+ public:
+  CrossChecks(const ServerConfig& config, const Sources& sources)
+      : config_(config), sources_(sources) {}
+
+  absl::Status Run() const {
+    if (config_.models.empty()) {
+      return absl::InvalidArgumentError(
+          "model: none is given, at least one is needed: --model [NAME=]DIR, TOME_MODEL, or a "
+          "section [model.NAME] of the --config file");
+    }
+    TOME_RETURN_IF_ERROR(CheckAtMost("default-timeout", "maximum-timeout",
+                                     config_.default_timeout <= config_.maximum_timeout));
+    TOME_RETURN_IF_ERROR(CheckAtMost("max-batch-images", "max-admitted-images",
+                                     config_.max_batch_images <= config_.max_admitted_images));
+    TOME_RETURN_IF_ERROR(CheckAtMost("max-image-bytes", "max-message-bytes",
+                                     config_.max_image_bytes <= config_.max_message_bytes));
+    TOME_RETURN_IF_ERROR(CheckNeeds("tls-certificate-file", "tls-key-file"));
+    TOME_RETURN_IF_ERROR(CheckNeeds("tls-key-file", "tls-certificate-file"));
+    return CheckNeeds("tls-client-ca-file", "tls-certificate-file");
+  }
+
+ private:
+  std::string Show(const std::string& option) const { return FindOption(option)->show(config_); }
+  const std::string& Source(const std::string& option) const { return sources_.options.at(option); }
+
+  absl::Status CheckAtMost(const std::string& smaller, const std::string& larger,
+                           bool holds) const {
+    if (holds) return absl::OkStatus();
+    return Problem(smaller, Source(smaller),
+                   absl::StrCat(Show(smaller), " is more than ", larger, " (", Source(larger),
+                                "), ", Show(larger)));
+  }
+
+  absl::Status CheckNeeds(const std::string& option, const std::string& needed) const {
+    if (Show(option).empty() || !Show(needed).empty()) return absl::OkStatus();
+    return Problem(option, Source(option),
+                   absl::StrCat("\"", Show(option), "\" needs ", needed, ", which is not given"));
+  }
+
+  const ServerConfig& config_;
+  const Sources& sources_;
+};
+
+// A line as in the --config file.
+void AppendLine(std::string& out, absl::string_view key, const std::string& value,
+                absl::string_view source) {
+  const bool number =
+      !value.empty() && std::all_of(value.begin(), value.end(), absl::ascii_isdigit);
+  absl::StrAppend(&out, key, " = ", number ? value : QuoteForConfigFile(value), "  # ", source,
+                  "\n");
+}
+
+std::string Report(const ServerConfig& config, const Sources& sources) {
+  std::string out;
+  for (const Option& option : Options()) {
+    if (option.repeatable) continue;  // the models are sections
+    AppendLine(out, option.name, option.show(config), sources.options.at(option.name));
+  }
+  for (const ModelConfig& model : config.models) {
+    absl::StrAppend(&out, "\n[model.", QuoteForConfigFile(model.name), "]\n");
+    for (const ModelOption& option : ModelOptions()) {
+      AppendLine(out, option.name, option.show(model),
+                 sources.models.at(model.name).at(option.name));
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arguments,
+                                             const std::vector<std::string>& environment) {
+  CommandLine command_line;
+  TOME_ASSIGN_OR_RETURN(const Flags flags, ParseFlags(arguments));
+  if (flags.help) {
+    command_line.print_and_exit = HelpText();
+    return command_line;
+  }
+  if (flags.version) {
+    command_line.print_and_exit = "tome-server " TOME_VERSION "\n";
+    return command_line;
+  }
+
+  TOME_ASSIGN_OR_RETURN(const auto variables, TomeVariables(environment));
+  TOME_ASSIGN_OR_RETURN(const AllGiven all, TakeAll(flags, variables));
+  ServerConfig& config = command_line.config;
+  Sources sources;
+  for (const Option& option : Options()) {
+    const std::vector<Given>& givens = all.options.at(option.name);
+    TOME_RETURN_IF_ERROR(Apply(option, givens, config));
+    sources.options[option.name] = givens.empty() ? "default" : givens.back().source;
+  }
+  TOME_RETURN_IF_ERROR(ApplyModelSections(all, config, sources));
+  TOME_RETURN_IF_ERROR(CrossChecks(config, sources).Run());
+  if (flags.check_config) command_line.print_and_exit = Report(config, sources);
+  return command_line;
+}
+
+}  // namespace tome
