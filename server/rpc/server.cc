@@ -1,7 +1,6 @@
 #include "server/rpc/server.h"
 
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
-#include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/resource_quota.h>
 #include <grpcpp/server_builder.h>
 
@@ -30,20 +29,18 @@ constexpr int kKeepaliveMilliseconds = 60'000;
 constexpr int kKeepaliveTimeoutMilliseconds = 20'000;
 constexpr int kMinClientPingMilliseconds = 10'000;
 
-constexpr char kLivenessName[] = "liveness";
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(
     const Options& options, v1::EmbeddingService::CallbackService& service) {
-  // Both are switches of the process, read by the builder.
-  grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
 
+  auto server = std::unique_ptr<RpcServer>(new RpcServer);
   grpc::ServerBuilder builder;
   int port = 0;
   builder.AddListeningPort(options.listen, options.credentials, &port);
   builder.RegisterService(&service);
+  builder.RegisterService(&server->health_);
   builder.SetMaxReceiveMessageSize(static_cast<int>(
       std::min<int64_t>(options.max_message_bytes, std::numeric_limits<int>::max())));
   builder.SetResourceQuota(grpc::ResourceQuota("tome").Resize(
@@ -57,32 +54,25 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
                              kMinClientPingMilliseconds);
 
-  std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
-  if (server == nullptr || port == 0) {
+  server->server_ = builder.BuildAndStart();
+  if (server->server_ == nullptr) {
     return absl::FailedPreconditionError(
         absl::StrCat("cannot listen on ", options.listen,
                      ": the port is in use, not allowed, or the host is not of this machine"));
   }
   const size_t colon = options.listen.rfind(':');
-  std::string address = absl::StrCat(options.listen.substr(0, colon), ":", port);
-  auto started = std::unique_ptr<RpcServer>(new RpcServer(std::move(server), std::move(address)));
-  started->SetServing(false);
-  started->server_->GetHealthCheckService()->SetServingStatus(kLivenessName, true);
-  return started;
+  server->address_ = absl::StrCat(options.listen.substr(0, colon), ":", port);
+  return server;
 }
 
-RpcServer::RpcServer(std::unique_ptr<grpc::Server> server, std::string address)
-    : server_(std::move(server)), address_(std::move(address)) {}
-
-RpcServer::~RpcServer() { Shutdown(absl::ZeroDuration()); }
-
-void RpcServer::SetServing(bool serving) {
-  grpc::HealthCheckServiceInterface* health = server_->GetHealthCheckService();
-  health->SetServingStatus("", serving);
-  health->SetServingStatus(v1::EmbeddingService::service_full_name(), serving);
+RpcServer::~RpcServer() {
+  if (server_ != nullptr) Shutdown(absl::ZeroDuration());
 }
+
+void RpcServer::SetServing(bool serving) { health_.SetServing(serving); }
 
 void RpcServer::Shutdown(absl::Duration grace) {
+  health_.EndWatches();
   server_->Shutdown(std::chrono::system_clock::now() + absl::ToChronoNanoseconds(grace));
 }
 

@@ -12,13 +12,14 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 
+#include "server/rpc/health.h"
+
 namespace tome {
 
 // A listening gRPC server: one embedding service, health and reflection. Thread-safe, but for the
 // destructor.
 //
-// Health knows "" and "tome.v1.EmbeddingService", which follow SetServing, and "liveness", which is
-// SERVING as long as the process answers at all.
+// Health (health.h) is NOT_SERVING until SetServing. Health and reflection ask for no token.
 class RpcServer {
  public:
   struct Options {
@@ -42,15 +43,18 @@ class RpcServer {
 
   void SetServing(bool serving);
 
-  // Takes no new connection and no new call, tells the clients so, and waits for the calls under
-  // way; cancels what is left of them after `grace`. When it returns, no call is left. Idempotent.
+  // Takes no new connection and no new call, tells the clients so, ends the health watches and
+  // waits for the calls under way; cancels what is left of them after `grace`. When it returns, no
+  // call is left. Idempotent.
   void Shutdown(absl::Duration grace);
 
  private:
-  RpcServer(std::unique_ptr<grpc::Server> server, std::string address);
+  RpcServer() = default;
 
-  const std::unique_ptr<grpc::Server> server_;
-  const std::string address_;
+  // Constant after Start. The server ends before what it calls.
+  HealthService health_{v1::EmbeddingService::service_full_name()};
+  std::unique_ptr<grpc::Server> server_;
+  std::string address_;
 };
 
 }  // namespace tome
