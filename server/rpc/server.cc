@@ -57,8 +57,8 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(
   server->server_ = builder.BuildAndStart();
   if (server->server_ == nullptr) {
     return absl::FailedPreconditionError(
-        absl::StrCat("cannot listen on ", options.listen,
-                     ": the port is in use, not allowed, or the host is not of this machine"));
+        absl::StrCat("listen: cannot listen on \"", options.listen,
+                     "\": the port is in use or not allowed, or the host is not of this machine"));
   }
   const size_t colon = options.listen.rfind(':');
   server->address_ = absl::StrCat(options.listen.substr(0, colon), ":", port);

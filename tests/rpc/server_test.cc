@@ -72,7 +72,7 @@ TEST_F(RpcServerTest, ASecondServerOnThePortIsRefused) {
 
   EXPECT_EQ(second.status().code(), absl::StatusCode::kFailedPrecondition) << second.status();
   EXPECT_THAT(std::string(second.status().message()),
-              HasSubstr("cannot listen on " + server_->address()));
+              HasSubstr("cannot listen on \"" + server_->address() + "\""));
 }
 
 TEST_F(RpcServerTest, HealthFollowsServingAndLivenessDoesNot) {
