@@ -13,11 +13,11 @@
 
 namespace tome {
 
-// PEM files.
+// PEM files, or "".
 struct TlsFiles {
-  std::string certificate;  // chain, the server's own certificate first
-  std::string key;          // of the certificate, not encrypted
-  std::string client_ca;    // if not empty, a client must show a certificate that these signed
+  std::string certificate = {};  // chain, the server's own certificate first
+  std::string key = {};          // of the certificate, not encrypted
+  std::string client_ca = {};    // if not empty, a client must show a certificate that these signed
 };
 
 // Plain text if no file is named. INVALID_ARGUMENT if a file is missing, unreadable or does not fit

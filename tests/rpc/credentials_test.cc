@@ -60,9 +60,16 @@ class CredentialsTest : public testing::Test {
     return credentials.value_or(nullptr);
   }
 
-  // Embed over TLS, with the server's name taken for localhost.
-  static grpc::Status EmbedOverTls(const LoopbackServer& server,
-                                   const grpc::SslCredentialsOptions& options) {
+  // Embed over TLS by a client that trusts `root`, takes the server's name for localhost and shows
+  // the certificate `own`, if any.
+  grpc::Status EmbedOverTls(const LoopbackServer& server, const std::string& root,
+                            const std::string& own = "") const {
+    grpc::SslCredentialsOptions options;
+    options.pem_root_certs = Read(root + ".pem");
+    if (!own.empty()) {
+      options.pem_private_key = Read(own + ".key");
+      options.pem_cert_chain = Read(own + ".pem");
+    }
     grpc::ChannelArguments arguments;
     arguments.SetSslTargetNameOverride("localhost");
     const auto stub = v1::EmbeddingService::NewStub(grpc::CreateCustomChannel(
@@ -80,7 +87,7 @@ TEST_F(CredentialsTest, ATlsServerAnswersThoseWhoTrustIt) {
       {.credentials = ServerSide({.certificate = Path("server.pem"), .key = Path("server.key")})});
   server.Serve();
 
-  const grpc::Status trusted = EmbedOverTls(server, {.pem_root_certs = Read("server.pem")});
+  const grpc::Status trusted = EmbedOverTls(server, "server");
   const Reply plain_text = Embed(*server.stub, SmallRequest());
 
   EXPECT_TRUE(trusted.ok()) << trusted.error_message();
@@ -96,13 +103,9 @@ TEST_F(CredentialsTest, MutualTlsAsksForACertificateOfTheClientAuthority) {
                                                     .client_ca = Path("client.pem")})});
   server.Serve();
 
-  const grpc::Status known = EmbedOverTls(server, {.pem_root_certs = Read("server.pem"),
-                                                   .pem_private_key = Read("client.key"),
-                                                   .pem_cert_chain = Read("client.pem")});
-  const grpc::Status none = EmbedOverTls(server, {.pem_root_certs = Read("server.pem")});
-  const grpc::Status stranger = EmbedOverTls(server, {.pem_root_certs = Read("server.pem"),
-                                                      .pem_private_key = Read("stranger.key"),
-                                                      .pem_cert_chain = Read("stranger.pem")});
+  const grpc::Status known = EmbedOverTls(server, "server", "client");
+  const grpc::Status none = EmbedOverTls(server, "server");
+  const grpc::Status stranger = EmbedOverTls(server, "server", "stranger");
 
   EXPECT_TRUE(known.ok()) << known.error_message();
   EXPECT_EQ(none.error_code(), grpc::StatusCode::UNAVAILABLE);

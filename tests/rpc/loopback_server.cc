@@ -8,7 +8,7 @@
 namespace tome {
 namespace {
 
-std::unique_ptr<RpcServer> StartServer(const LoopbackServer::Options& options, EmbeddingRpc& rpc) {
+std::unique_ptr<RpcServer> StartServer(const LoopbackOptions& options, EmbeddingRpc& rpc) {
   absl::StatusOr<std::unique_ptr<RpcServer>> server =
       RpcServer::Start({.listen = "127.0.0.1:0",
                         .credentials = options.credentials,
@@ -29,7 +29,7 @@ std::multimap<std::string, std::string> Copy(
 
 }  // namespace
 
-LoopbackServer::LoopbackServer(Options options)
+LoopbackServer::LoopbackServer(LoopbackOptions options)
     : admission_(options.max_admitted_images, clock, metrics),
       batcher_("small", engine, clock, metrics, {.max_images = options.max_batch_images}),
       service(admission_, decode_pool_, clock, metrics, EmbeddingService::Options()),

@@ -18,19 +18,19 @@
 
 namespace tome {
 
+struct LoopbackOptions {
+  int max_admitted_images = 16;
+  int max_batch_images = 1;
+  int64_t max_message_bytes = 1 << 20;
+  BearerTokens tokens = {};
+  std::shared_ptr<grpc::ServerCredentials> credentials = grpc::InsecureServerCredentials();
+};
+
 // All of the server but the engine, on a free port of the loopback interface: what a client meets.
 // Time stands still but for `clock`.
 class LoopbackServer {
  public:
-  struct Options {
-    int max_admitted_images = 16;
-    int max_batch_images = 1;
-    int64_t max_message_bytes = 1 << 20;
-    BearerTokens tokens;
-    std::shared_ptr<grpc::ServerCredentials> credentials = grpc::InsecureServerCredentials();
-  };
-
-  explicit LoopbackServer(Options options = {});
+  explicit LoopbackServer(LoopbackOptions options = {});
   // Ends the calls, then what they need.
   ~LoopbackServer();
 
