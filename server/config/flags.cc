@@ -123,7 +123,7 @@ absl::StatusOr<Flags> ParseFlags(const std::vector<std::string>& arguments) {
   // CLI11 takes the last first, and reads the value of "--flag=" from the next argument.
   std::vector<std::string> reversed;
   for (const std::string& argument : arguments) {
-    if (absl::StartsWith(argument, "--") && absl::EndsWith(argument, "=")) {
+    if (absl::StartsWith(argument, "--") && argument.find('=') == argument.size() - 1) {
       reversed.push_back(argument.substr(0, argument.size() - 1));
       reversed.emplace_back();
     } else {

@@ -216,7 +216,7 @@ std::vector<Option> MakeOptions() {
       Text({"listen", "Addresses", "HOST:PORT", "Where gRPC listens. [::]:50051 is every address."},
            &C::listen, CheckAddress),
       Text({"metrics-listen", "Addresses", "HOST:PORT",
-            "Where Prometheus finds /metrics. Empty: nowhere."},
+            "Where Prometheus finds /metrics: an IPv4 address or a name. Empty: nowhere."},
            &C::metrics_listen, CheckAddressOrEmpty),
 
       Number({"compute-threads", "Threads and batches", "N",

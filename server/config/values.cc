@@ -1,5 +1,7 @@
 #include "server/config/values.h"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -66,8 +68,21 @@ std::string Format(const MergeSchedule::PerBlock& per_block) {
   return absl::StrCat("blocks:", absl::StrJoin(per_block.r, ","));
 }
 
-bool IsHostCharacter(char c) { return absl::ascii_isalnum(c) || c == '.' || c == '-' || c == '_'; }
-bool IsIpv6Character(char c) { return absl::ascii_isxdigit(c) || c == ':' || c == '.'; }
+bool IsNameCharacter(char c) { return absl::ascii_isalnum(c) || c == '.' || c == '-' || c == '_'; }
+
+// A host name, an IPv4 address, or an IPv6 address in brackets.
+bool IsHost(absl::string_view host) {
+  if (absl::ConsumePrefix(&host, "[")) {
+    in6_addr address;
+    return absl::ConsumeSuffix(&host, "]") &&
+           inet_pton(AF_INET6, std::string(host).c_str(), &address) == 1;
+  }
+  if (host.find_first_not_of("0123456789.") == absl::string_view::npos) {
+    in_addr address;
+    return inet_pton(AF_INET, std::string(host).c_str(), &address) == 1;
+  }
+  return std::all_of(host.begin(), host.end(), IsNameCharacter);
+}
 
 }  // namespace
 
@@ -140,12 +155,9 @@ std::string FormatSchedule(const MergeSchedule& schedule) {
 absl::Status CheckAddress(absl::string_view text) {
   const size_t colon = text.rfind(':');
   if (colon != absl::string_view::npos) {
-    absl::string_view host = text.substr(0, colon);
-    const bool bracketed = absl::ConsumePrefix(&host, "[") && absl::ConsumeSuffix(&host, "]");
     int64_t port = 0;
-    if (!host.empty() &&
-        std::all_of(host.begin(), host.end(), bracketed ? IsIpv6Character : IsHostCharacter) &&
-        ParseDigits(text.substr(colon + 1), &port) && port <= 65'535) {
+    if (IsHost(text.substr(0, colon)) && ParseDigits(text.substr(colon + 1), &port) &&
+        port <= 65'535) {
       return absl::OkStatus();
     }
   }
@@ -156,7 +168,7 @@ absl::Status CheckAddress(absl::string_view text) {
 absl::Status CheckModelName(absl::string_view name) {
   constexpr size_t kLongestName = 64;
   if (!name.empty() && name.size() <= kLongestName &&
-      std::all_of(name.begin(), name.end(), IsHostCharacter)) {
+      std::all_of(name.begin(), name.end(), IsNameCharacter)) {
     return absl::OkStatus();
   }
   return Wrong(name, absl::StrCat("a model name: 1 to ", kLongestName, " of A-Z a-z 0-9 . _ -"));

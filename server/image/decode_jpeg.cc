@@ -149,13 +149,14 @@ absl::Status RowsError(JpegReader& reader) {
         "JPEG has ", decoder.input_scan_number, " scans or more, the limit is ", reader.max_scans));
   }
   // Several scans are all read before the first row is made.
+  const bool several_scans = jpeg_has_multiple_scans(&decoder);
   const std::string place =
-      jpeg_has_multiple_scans(&decoder)
-          ? absl::StrCat("scan ", decoder.input_scan_number)
-          : absl::StrCat("row ", decoder.output_scanline, " of ", decoder.image_height);
+      several_scans ? absl::StrCat("scan ", decoder.input_scan_number)
+                    : absl::StrCat("row ", decoder.output_scanline, " of ", decoder.image_height);
   if (reader.input_ended) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("JPEG ends before its last scan line (", place, ")"));
+    return absl::InvalidArgumentError(absl::StrCat("JPEG ends before its ",
+                                                   several_scans ? "end marker" : "last scan line",
+                                                   " (", place, ")"));
   }
   return absl::InvalidArgumentError(
       absl::StrCat("JPEG cannot be decoded (", place, "): ", reader.problem));

@@ -72,13 +72,14 @@ AxisWeights ComputeAxisWeights(int source, int64_t resized, int64_t first, int c
 void ResampleColumns(const uint8_t* source, size_t source_stride, int rows,
                      const AxisWeights& columns, uint8_t* target, size_t target_stride) {
   const int outputs = static_cast<int>(columns.windows.size());
+  const int source_first = columns.windows.front().first;
   for (int row = 0; row < rows; ++row) {
     const uint8_t* source_row = source + source_stride * row;
     uint8_t* target_row = target + target_stride * row;
     for (int output = 0; output < outputs; ++output) {
       const AxisWeights::Window window = columns.windows[output];
       const int32_t* weights = columns.weights_of(output);
-      const uint8_t* pixel = source_row + size_t{3} * window.first;
+      const uint8_t* pixel = source_row + size_t{3} * (window.first - source_first);
       int32_t red = kHalf, green = kHalf, blue = kHalf;
       for (int tap = 0; tap < window.taps; ++tap) {
         red += weights[tap] * pixel[3 * tap];

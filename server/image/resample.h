@@ -33,8 +33,8 @@ struct AxisWeights {
 AxisWeights ComputeAxisWeights(int source, int64_t resized, int64_t first, int count,
                                Preprocessing::Interpolation interpolation);
 
-// `rows` rows of 3-byte pixels from `source` to `target`, each of columns.windows.size() pixels.
-// Strides are in bytes.
+// `rows` rows of columns.windows.size() 3-byte pixels to `target`. `source` points at the source
+// column columns.windows.front().first. Strides are in bytes.
 void ResampleColumns(const uint8_t* source, size_t source_stride, int rows,
                      const AxisWeights& columns, uint8_t* target, size_t target_stride);
 

@@ -44,13 +44,15 @@ class Metrics {
   void RequestStarted(Method method);
   void RequestFinished(Method method, absl::StatusCode code, absl::Duration duration);
 
-  // One an image, with the status it ended in. REQUIRES: AddModel(model).
+  // One an image, with the status it ended in. A model that was not added is not counted.
   void ImageFinished(absl::string_view model, absl::StatusCode code);
   void ObserveStage(absl::string_view model, Stage stage, absl::Duration duration);
   // What merging did to one embedded image: tokens before the first block and those merged away.
+  // REQUIRES: tokens_in > 0.
   void ObserveMerging(absl::string_view model, int tokens_in, int tokens_merged);
 
   void ObserveBatch(int images, int tokens);
+  // `device` is that of an added model.
   void EngineBusy(absl::string_view device, absl::Duration duration);
 
   // Images waiting for a batch; images admitted and not yet answered.

@@ -234,6 +234,23 @@ TEST_F(BatcherTest, ADelayWaitsForCompanyAsLongAsTheFirstImageMayWait) {
   EXPECT_THAT(engine_.batch_sizes(), ElementsAre(2));
 }
 
+TEST_F(BatcherTest, WaitingForTheEngineCountsAsDelay) {
+  Gate gate;
+  engine_.OnRun([&gate] { gate.Await(); });
+  Batcher batcher = MakeBatcher({.max_images = 4, .max_delay = absl::Milliseconds(10)});
+  const auto running = Submit(batcher, Task(1));
+  clock_.Advance(absl::Milliseconds(10));
+  batcher.Start();
+  engine_.AwaitBatches(1);
+  const auto queued = Submit(batcher, Task(2));
+  clock_.Advance(absl::Milliseconds(10));
+
+  gate.Open();
+
+  EXPECT_EQ(running.Await()->queued, absl::Milliseconds(10));
+  EXPECT_EQ(queued.Await()->queued, absl::Milliseconds(10));
+}
+
 TEST_F(BatcherTest, AFullBatchEndsTheDelay) {
   Batcher batcher = MakeBatcher({.max_images = 2, .max_delay = absl::Milliseconds(10)});
   batcher.Start();

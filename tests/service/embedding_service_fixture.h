@@ -62,7 +62,10 @@ class EmbeddingServiceTest : public ::testing::Test {
   // The status of a call that is answered before Embed returns.
   absl::Status Refusal(EmbedCall call) {
     const Outcome<EmbedAnswer> outcome = Embed(std::move(call));
-    EXPECT_TRUE(outcome.IsAnswered());
+    if (!outcome.IsAnswered()) {
+      ADD_FAILURE() << "the call went on its way";
+      return absl::OkStatus();
+    }
     return outcome.Await().status();
   }
 

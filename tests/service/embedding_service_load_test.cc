@@ -51,6 +51,7 @@ TEST_F(EmbeddingServiceLoadTest, GivesACallWithoutADeadlineTheDefaultTimeout) {
 
 TEST_F(EmbeddingServiceLoadTest, BringsALateDeadlineForwardToTheMaximumTimeout) {
   ServeSmall();
+  StartCompute();
   Gate gate;
   OccupyDecodePool(gate);
   EmbedCall call = Call();
@@ -65,6 +66,7 @@ TEST_F(EmbeddingServiceLoadTest, BringsALateDeadlineForwardToTheMaximumTimeout) 
 
 TEST_F(EmbeddingServiceLoadTest, DropsAnImageBeforeItCostsADecode) {
   ServeSmall();
+  StartCompute();
   Gate gate;
   OccupyDecodePool(gate);
   const std::vector<uint8_t> file = TinyPng();
@@ -196,6 +198,24 @@ TEST_F(EmbeddingServiceLoadTest, WaitsForCallsUnderWayNoLongerThanItsDeadline) {
   EXPECT_FALSE(idle);
   gate.Open();
   EXPECT_TRUE(service_.WaitUntilIdle(absl::InfiniteFuture()));
+  EXPECT_TRUE(outcome.IsAnswered());
+}
+
+TEST_F(EmbeddingServiceLoadTest, WaitsNoLongerThanTheLastCall) {
+  ServeSmall();
+  Gate gate;
+  engine_.OnRun([&gate] { gate.Await(); });
+  StartCompute();
+  const auto outcome = Embed(Call());
+  service_.Drain();
+
+  bool idle = false;
+  std::thread waiter([&] { idle = service_.WaitUntilIdle(absl::InfiniteFuture()); });
+  clock_.AwaitWaiters(1);
+  gate.Open();
+  waiter.join();
+
+  EXPECT_TRUE(idle);
   EXPECT_TRUE(outcome.IsAnswered());
 }
 
