@@ -38,7 +38,7 @@ class MergeSchedule {
   }
 
   // No merging: the exact model.
-  MergeSchedule() = default;
+  MergeSchedule() : kind_(Constant{0}) {}
   // REQUIRES: valid values, as the two functions above tell.
   MergeSchedule(Constant constant) : kind_(constant) {}  // NOLINT(google-explicit-constructor)
   MergeSchedule(Linear linear) : kind_(linear) {}        // NOLINT(google-explicit-constructor)
