@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import time
 import urllib.parse
 import urllib.request
 
@@ -33,7 +34,7 @@ def test_prometheus_scrapes_the_server(busy_server, tmp_path):
     config.write_text(
         json.dumps(
             {
-                "global": {"scrape_interval": "200ms", "scrape_timeout": "200ms"},
+                "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
                 "scrape_configs": [
                     {"job_name": "tome", "static_configs": [{"targets": [busy_server.metrics_address]}]}
                 ],
@@ -46,7 +47,7 @@ def test_prometheus_scrapes_the_server(busy_server, tmp_path):
         stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
-        address = listening_address(prometheus)
+        address = ready_address(prometheus)
         scraped = await_query(address, 'tome_requests_total{method="Embed",code="OK"}')
         merged = await_query(address, 'tome_tokens_total{state="merged"}')
         up = await_query(address, 'up{job="tome"} == 1')
@@ -59,17 +60,22 @@ def test_prometheus_scrapes_the_server(busy_server, tmp_path):
     assert float(merged[0]["value"][1]) > 0
 
 
-def listening_address(prometheus):
+def ready_address(prometheus):
+    """Where it listens, once it answers queries."""
+    address = None
     for line in prometheus.stderr:
         if "Listening on" in line and "address=" in line:
-            return line.split("address=")[1].split()[0]
-    raise AssertionError("Prometheus ended before it listened")
+            address = line.split("address=")[1].split()[0]
+        if "Server is ready to receive web requests" in line:
+            return address
+    raise AssertionError("Prometheus ended before it was ready")
 
 
 def await_query(address, query):
     """The result of an instant query once there is one; Prometheus needs a scrape first."""
     url = f"http://{address}/api/v1/query?" + urllib.parse.urlencode({"query": query})
-    for _ in range(2000):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
         with urllib.request.urlopen(url, timeout=10) as answer:
             result = json.load(answer)["data"]["result"]
         if result:
