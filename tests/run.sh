@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Installs what the tests need and runs them: the default suite, or with --full what takes long as well.
+#   tests/run.sh [--full]
+# The Python packages of the tests (5 GB, of them PyTorch's CUDA set, which `import torch` wants) go into .deps/tests;
+# TOME_TEST_ENV names another folder, which several clones can share.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+full=false
+case "${1-}" in
+  "") ;;
+  --full) full=true ;;
+  *) sed -n '2,5s/^# \?//p' "$0"; [[ $1 == --help || $1 == -h ]] && exit 0; exit 2 ;;
+esac
+
+environment=${TOME_TEST_ENV:-.deps/tests}
+python=$environment/bin/python
+jobs=$(nproc)
+times=()
+
+step() {
+  local name=$1 begun=$SECONDS
+  shift
+  printf '\n== %s\n' "$name"
+  "$@"
+  times+=("$(printf '%5ds  %s' $((SECONDS - begun)) "$name")")
+}
+
+install() {
+  deploy/setup.sh clang clang-format clang-tidy libgmock-dev libgtest-dev openssl prometheus python3-venv
+  if ! cmp -s tests/requirements.txt "$environment/installed"; then
+    python3 -m venv --clear "$environment"
+    "$python" -m pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
+    cp tests/requirements.txt "$environment/installed"
+  fi
+}
+
+lint() {
+  git ls-files '*.h' '*.cc' | xargs clang-format --dry-run -Werror
+  "$environment/bin/buf" lint proto
+  python3 tests/lint/include_table_test.py
+}
+
+# build PRESET [CMAKE_ARGUMENT...]
+build() {
+  local preset=$1
+  shift
+  cmake --preset "$preset" -DTOME_BUILD_TESTS=ON "$@" >/dev/null
+  cmake --build --preset "$preset" -- -j "$jobs" --quiet
+}
+
+unit() { ctest --preset "$1" --no-tests=error --progress -j "$jobs"; }
+
+python_tests() { "$python" -m pytest -q --durations=5 "$@"; }
+
+step "install" install
+step "lint" lint
+step "release build" build release
+step "unit tests" unit release
+step "integration" python_tests tests/integration
+step "parity with timm" python_tests tests/parity
+step "AddressSanitizer build" build asan
+step "AddressSanitizer tests" unit asan
+step "ThreadSanitizer build" build tsan
+step "ThreadSanitizer tests" unit tsan
+step "clang thread-safety build" build clang
+if $full; then
+  step "clang-tidy" tests/lint/clang_tidy.sh build/clang
+fi
+
+printf '\nAll passed:\n'
+printf '%s\n' "${times[@]}"
