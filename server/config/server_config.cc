@@ -95,6 +95,8 @@ absl::StatusOr<std::map<std::string, std::string>> TomeVariables(
     const std::pair<std::string, std::string> parts =
         absl::StrSplit(entry, absl::MaxSplits('=', 1));
     const std::string& name = parts.first;
+    // The address that the client, tome, calls: a shell that runs both may well have it.
+    if (name == "TOME_SERVER") continue;
     if (std::find(names.begin(), names.end(), name) == names.end()) {
       // Kubernetes describes a Service called "tome" to every pod this way.
       const bool service = absl::StrContains(name, "_SERVICE_") || absl::StrContains(name, "_PORT");

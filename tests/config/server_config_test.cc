@@ -323,6 +323,11 @@ TEST(ParseCommandLineTest, AServicesVariablesOfKubernetesAreExplained) {
   }
 }
 
+TEST(ParseCommandLineTest, TheClientsVariableIsLeftAlone) {
+  EXPECT_EQ(Parse({"--model=/m"}, {"TOME_SERVER=localhost:50051"}).listen, ServerConfig().listen);
+  EXPECT_THAT(ErrorOf({"--model=/m"}, {"TOME_SERVERS=x"}), HasSubstr("no such option"));
+}
+
 TEST(ParseCommandLineTest, CheckConfigPrintsEachValueWithItsSource) {
   const TemporaryFile file(
       "max-batch-delay = \"2ms\"\n"
