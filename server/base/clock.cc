@@ -12,7 +12,8 @@ class SteadyClock final : public Clock {
            absl::FromChrono(std::chrono::steady_clock::now().time_since_epoch());
   }
 
-  void WaitUntil(Condition& condition, Mutex& mu, absl::Time deadline) override {
+  void WaitUntil(Condition& condition, Mutex& mu, absl::Time deadline) override
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) {
     if (deadline == absl::InfiniteFuture()) {
       condition.Wait(mu);
     } else {

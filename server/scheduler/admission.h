@@ -46,7 +46,8 @@ class Admission {
  private:
   friend class Permit;
   void Release(int images) ABSL_LOCKS_EXCLUDED(mu_);
-  absl::Duration RetryAfter(int images) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // When `images_over` images more than now will have been given back, as far as one can tell.
+  absl::Duration RetryAfter(int images_over) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // Constant after construction.
   const int max_images_;
@@ -55,6 +56,13 @@ class Admission {
 
   mutable Mutex mu_;
   int admitted_ ABSL_GUARDED_BY(mu_) = 0;
+  // Images given back and the seconds that took, both fading with their age, so that their quotient
+  // is the rate of late. Only time in which something was admitted counts: an idle server is not a
+  // slow one.
+  double released_images_ ABSL_GUARDED_BY(mu_) = 0.0;
+  double released_seconds_ ABSL_GUARDED_BY(mu_) = 0.0;
+  // Up to when released_seconds_ counts: the last release, or the end of the idle time after it.
+  absl::Time counted_until_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace tome

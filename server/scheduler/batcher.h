@@ -1,6 +1,7 @@
 #ifndef TOME_SERVER_SCHEDULER_BATCHER_H_
 #define TOME_SERVER_SCHEDULER_BATCHER_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <string>
@@ -59,20 +60,47 @@ class Batcher {
   ~Batcher();
 
   // Starts the compute thread. Call once.
-  void Start();
+  void Start() ABSL_LOCKS_EXCLUDED(thread_mu_);
 
   // Never blocks. After Stop: UNAVAILABLE, through done.
   void Submit(EmbedTask task) ABSL_LOCKS_EXCLUDED(mu_);
 
-  // Takes no more, finishes what is queued, joins the compute thread. Idempotent.
-  void Stop() ABSL_LOCKS_EXCLUDED(mu_);
+  // Takes no more, finishes what is queued, joins the compute thread. Idempotent. Not from a done.
+  void Stop() ABSL_LOCKS_EXCLUDED(mu_, thread_mu_);
 
   // Forms and runs one batch from what is queued, on the calling thread; false if nothing was
   // queued. What the compute thread does in a loop; tests call it instead of Start.
   bool RunOneBatch() ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
-  // Implementation's choice below.
+  struct Queued {
+    EmbedTask task;
+    absl::Time submitted;
+  };
+
+  void RunBatches() ABSL_LOCKS_EXCLUDED(mu_);
+  // Waits until a batch is due; false if none will be, because of Stop.
+  bool AwaitBatch() ABSL_LOCKS_EXCLUDED(mu_);
+  bool IsFull() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Run(std::vector<Queued> batch);
+
+  // Constant after construction.
+  const std::string model_;
+  Engine& engine_;
+  Clock& clock_;
+  Metrics& metrics_;
+  const absl::Duration max_delay_;
+  // Every image of a model has the same tokens before the first block, so both limits are one.
+  const size_t images_per_batch_;
+
+  Mutex mu_;
+  Condition work_;
+  std::deque<Queued> queue_ ABSL_GUARDED_BY(mu_);
+  bool stopping_ ABSL_GUARDED_BY(mu_) = false;
+
+  // Taken before mu_; the compute thread never takes it, so that Stop can join under it.
+  Mutex thread_mu_ ABSL_ACQUIRED_BEFORE(mu_);
+  std::thread compute_thread_ ABSL_GUARDED_BY(thread_mu_);
 };
 
 }  // namespace tome

@@ -4,9 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
-#include <variant>
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
@@ -19,33 +17,20 @@
 #include "server/base/thread_pool.h"
 #include "server/engine/engine.h"
 #include "server/image/image.h"
-#include "server/image/resize_crop.h"
 #include "server/merge/merge_schedule.h"
 #include "server/metrics/metrics.h"
 #include "server/scheduler/admission.h"
 #include "server/scheduler/batcher.h"
+#include "server/service/input.h"
 #include "server/service/vector.h"
 
 namespace tome {
-
-// A JPEG or PNG file's bytes.
-struct EncodedInput {
-  std::span<const uint8_t> bytes;
-};
-// Pixels of any size, resized and cropped like a decoded file.
-struct RgbInput {
-  RgbView view;
-};
-// Pixels of exactly the model's input size.
-struct ModelPixelsInput {
-  RgbView view;
-};
 
 // One image's request. What its spans point at outlives the answer.
 struct EmbedCall {
   std::string model;  // may be empty where one model is served
   std::string if_weights_digest;
-  std::variant<EncodedInput, RgbInput, ModelPixelsInput> input;
+  Input input;
   std::optional<MergeSchedule> schedule;  // absent: the model's default
   OutputSpec output;
   absl::Time deadline =
@@ -87,7 +72,7 @@ struct ServedModel {
 };
 
 // One request's story: admission, decode and preprocessing on the decode pool, the batcher, then
-// the vector in the form the caller wants. No gRPC type. Thread-safe.
+// the vector in the form the caller wants. No gRPC type. Thread-safe. Destroy it when idle.
 class EmbeddingService {
  public:
   struct Options {
@@ -111,8 +96,10 @@ class EmbeddingService {
   // Waits until no call is under way, or until `deadline`; whether none is.
   bool WaitUntilIdle(absl::Time deadline) ABSL_LOCKS_EXCLUDED(mu_);
 
-  // `done` is called exactly once, possibly before Embed returns, on any thread.
-  void Embed(EmbedCall call, absl::AnyInvocable<void(absl::StatusOr<EmbedAnswer>)> done);
+  // `done` is called exactly once, possibly before Embed returns, on any thread; the call's permit
+  // is given back by then. Short: the engine may wait for it. Fields in errors are EmbedRequest's.
+  void Embed(EmbedCall call, absl::AnyInvocable<void(absl::StatusOr<EmbedAnswer>)> done)
+      ABSL_LOCKS_EXCLUDED(mu_);
 
   // UNAVAILABLE before Serve.
   absl::StatusOr<std::vector<ServedModel>> ListModels() const ABSL_LOCKS_EXCLUDED(mu_);
@@ -122,8 +109,36 @@ class EmbeddingService {
   const Options& options() const { return options_; }
 
  private:
-  // Implementation's choice below.
+  using Models = std::vector<ServedModel>;
+  struct Request;
+
+  // The models, or UNAVAILABLE before Serve.
+  absl::StatusOr<std::shared_ptr<const Models>> Snapshot() const ABSL_LOCKS_EXCLUDED(mu_);
+
+  // The request's steps, each on the thread that reached it. Every way through them ends in one
+  // Finish.
+  void Begin(std::shared_ptr<Request> request);
+  void Prepare(std::shared_ptr<Request> request);
+  void Encode(const std::shared_ptr<Request>& request, absl::StatusOr<EmbedResult> result);
+  void Finish(Request& request, absl::StatusOr<EmbedAnswer> answer) ABSL_LOCKS_EXCLUDED(mu_);
+
+  // What can be told wrong before the image costs anything. Also fills in the request's merges and
+  // brings its deadline within the bounds.
+  absl::Status Check(Request& request) const;
+
+  // Constant after construction.
   const Options options_;
+  Admission& admission_;
+  ThreadPool& decode_pool_;
+  Clock& clock_;
+  Metrics& metrics_;
+
+  mutable Mutex mu_;
+  Condition idle_;
+  // Replaced as a whole, never changed: a request keeps the models it began with.
+  std::shared_ptr<const Models> models_ ABSL_GUARDED_BY(mu_);
+  bool draining_ ABSL_GUARDED_BY(mu_) = false;
+  int calls_under_way_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
 }  // namespace tome

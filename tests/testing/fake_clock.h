@@ -12,7 +12,8 @@ class FakeClock final : public Clock {
  public:
   absl::Time Now() const override ABSL_LOCKS_EXCLUDED(mu_);
 
-  void WaitUntil(Condition& condition, Mutex& mu, absl::Time deadline) override;
+  void WaitUntil(Condition& condition, Mutex& mu, absl::Time deadline) override
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) ABSL_LOCKS_EXCLUDED(mu_);
 
   // Moves time on and wakes every WaitUntil whose deadline is reached by then.
   void Advance(absl::Duration duration) ABSL_LOCKS_EXCLUDED(mu_);

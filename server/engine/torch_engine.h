@@ -1,0 +1,28 @@
+#ifndef TOME_SERVER_ENGINE_TORCH_ENGINE_H_
+#define TOME_SERVER_ENGINE_TORCH_ENGINE_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+
+#include "server/engine/engine.h"
+
+namespace tome {
+
+struct TorchEngineOptions {
+  std::string directory;          // a timm checkpoint: config.json and model.safetensors
+  std::string dtype = "float32";  // or "bfloat16"
+  // Torch's threads. They belong to the process: every engine in it must ask for the same number.
+  int compute_threads = 1;
+};
+
+// The engine on the CPU: reads, checks and packs the checkpoint, so that a wrong or unsupported one
+// stops the start. INVALID_ARGUMENT or NOT_FOUND names the option or file, and in it the tensor or
+// key; UNIMPLEMENTED a type that this processor has no instructions for. Torch's exceptions end
+// here and in the engine's Run. REQUIRES: compute_threads > 0.
+absl::StatusOr<std::unique_ptr<Engine>> LoadTorchEngine(const TorchEngineOptions& options);
+
+}  // namespace tome
+
+#endif  // TOME_SERVER_ENGINE_TORCH_ENGINE_H_

@@ -1,0 +1,120 @@
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdio>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+#include "server/app.h"
+#include "server/base/log.h"
+#include "server/base/thread_pool.h"
+#include "server/config/server_config.h"
+
+namespace tome {
+namespace {
+
+constexpr int kFailed = 1;
+constexpr int kWrongCommandLine = 2;
+
+// SIGTERM and SIGINT, blocked in the calling thread and all that it makes from now on, so that only
+// SignalThread gets them. Call before there is another thread.
+sigset_t BlockEndingSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  return signals;
+}
+
+// Waits for signals: the first calls `on_first`, the second ends the process where it is.
+class SignalThread {
+ public:
+  SignalThread(const sigset_t& signals, std::function<void()> on_first)
+      : thread_([this, signals, on_first = std::move(on_first)] {
+          SetThreadName("signals");
+          Wait(signals, on_first);
+        }) {}
+
+  ~SignalThread() {
+    over_.store(true);
+    pthread_kill(thread_.native_handle(), SIGTERM);
+    thread_.join();
+  }
+
+ private:
+  void Wait(const sigset_t& signals, const std::function<void()>& on_first) {
+    for (bool first = true;; first = false) {
+      int number = 0;
+      sigwait(&signals, &number);
+      if (over_.load()) return;
+      const char* name = number == SIGINT ? "SIGINT" : "SIGTERM";
+      if (!first) {
+        LogWarning("stopping at once, on a second signal", {{"signal", name}});
+        _exit(128 + number);
+      }
+      LogInfo("stopping, a second signal stops at once", {{"signal", name}});
+      on_first();
+    }
+  }
+
+  std::atomic<bool> over_ = false;
+  std::thread thread_;
+};
+
+int Run(const ServerConfig& config, const sigset_t& signals) {
+  LogLevel level = LogLevel::kInfo;
+  ParseLogLevel(config.log_level, &level);
+  SetLogLevel(level);
+
+  absl::StatusOr<std::unique_ptr<App>> app = App::Create(config);
+  if (!app.ok()) {
+    LogError("cannot start", {{"reason", app.status().message()}});
+    return kFailed;
+  }
+  const SignalThread signal_thread(signals, [&app] { (*app)->RequestStop(); });
+  if (absl::Status started = (*app)->Start(); !started.ok()) {
+    LogError("cannot start", {{"reason", started.message()}});
+    return kFailed;
+  }
+  (*app)->AwaitStop();
+  (*app)->Drain();
+  // While the second signal still ends what might hang.
+  app->reset();
+  return 0;
+}
+
+int Main(int argc, char** argv) {
+  const sigset_t signals = BlockEndingSignals();
+  // A client that hangs up is an error of one write, not the end of the server.
+  signal(SIGPIPE, SIG_IGN);
+
+  std::vector<std::string> environment;
+  for (char** entry = environ; *entry != nullptr; ++entry) environment.emplace_back(*entry);
+  const absl::StatusOr<CommandLine> command_line =
+      ParseCommandLine({argv + std::min(argc, 1), argv + argc}, environment);
+  if (!command_line.ok()) {
+    const std::string reason(command_line.status().message());
+    std::fprintf(stderr, "tome-server: %s\n", reason.c_str());
+    return kWrongCommandLine;
+  }
+  if (!command_line->print_and_exit.empty()) {
+    std::fputs(command_line->print_and_exit.c_str(), stdout);
+    return 0;
+  }
+  return Run(command_line->config, signals);
+}
+
+}  // namespace
+}  // namespace tome
+
+int main(int argc, char** argv) { return tome::Main(argc, argv); }

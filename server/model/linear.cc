@@ -1,0 +1,47 @@
+#include "server/model/linear.h"
+
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/ops/constant_pad_nd.h>
+
+#include <utility>
+
+namespace tome {
+namespace {
+
+// The ops that torch.compile uses for packed weights. They have no C++ header: the dispatcher finds
+// them by name.
+at::Tensor Pack(const at::Tensor& weight) {
+  using Signature = at::Tensor(const at::Tensor&, std::optional<int64_t>);
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("mkldnn::_reorder_linear_weight", "")
+                             .typed<Signature>();
+  return op.call(weight, std::nullopt);
+}
+
+at::Tensor LinearPointwise(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias) {
+  using Scalars = c10::List<std::optional<at::Scalar>>;
+  using Signature =
+      at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&,
+                 std::string_view, Scalars, std::optional<std::string_view>);
+  static const auto op = c10::Dispatcher::singleton()
+                             .findSchemaOrThrow("mkldnn::_linear_pointwise", "")
+                             .typed<Signature>();
+  return op.call(x, packed, bias, "none", Scalars(), "");
+}
+
+}  // namespace
+
+Linear::Linear(const at::Tensor& weight, at::Tensor bias)
+    : packed_weight_(Pack(weight)), bias_(std::move(bias)) {}
+
+at::Tensor Linear::operator()(const at::Tensor& x) const {
+  // oneDNN multiplies a single row by another kernel, with other rounding: a row of zeros keeps it
+  // company.
+  if (x.size(0) == 1) {
+    return LinearPointwise(at::constant_pad_nd(x, {0, 0, 0, 1}), packed_weight_, bias_)
+        .narrow(0, 0, 1);
+  }
+  return LinearPointwise(x, packed_weight_, bias_);
+}
+
+}  // namespace tome

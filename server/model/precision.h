@@ -1,0 +1,37 @@
+#ifndef TOME_SERVER_MODEL_PRECISION_H_
+#define TOME_SERVER_MODEL_PRECISION_H_
+
+#include <c10/core/ScalarType.h>
+
+namespace tome {
+
+// The precision contract: which type each value has. Every pass keeps to it, on every device.
+//
+//   value                                           float32    bfloat16
+//   weights and biases of linear layers             float32    bfloat16
+//   inputs and outputs of linear layers             float32    bfloat16
+//   sums inside a linear layer                      float32    float32
+//   residual stream (the packed tokens)             float32    bfloat16, each sum rounded once
+//   weights, biases and statistics of layer norms   float32    float32
+//   GELU                                            float32    bfloat16 in and out, float32 inside
+//   pixels after mean and std, position embedding   float32    float32, rounded once as tokens
+//   attention logits, softmax and weighted values   float32    float32, rounded once behind them
+//   key metric, its norm and the match scores       float32    float32, from bfloat16 keys
+//   sizes, log(size)                                float32    float32
+//   merged values                                   float32    float32 sums, rounded once
+//   final norm, pooling, embedding, final tokens    float32    float32
+//
+// Denormal numbers are kept on every thread: nothing here switches flush-to-zero on, so no thread
+// can differ from another.
+//
+// The embedding of an image has the same bits whatever its batch mates. What runs on packed rows is
+// therefore only what treats each row by itself (linear layers as linear.h says, layer norm) or
+// each element exactly alike (sums, GELU by oneDNN); attention, matching, merging and pooling run
+// on one image's rows at a time.
+inline bool IsComputeType(c10::ScalarType type) {
+  return type == c10::ScalarType::Float || type == c10::ScalarType::BFloat16;
+}
+
+}  // namespace tome
+
+#endif  // TOME_SERVER_MODEL_PRECISION_H_

@@ -1,0 +1,69 @@
+#ifndef TOME_SERVER_MODEL_REFERENCE_PASS_H_
+#define TOME_SERVER_MODEL_REFERENCE_PASS_H_
+
+#include <ATen/core/Tensor.h>
+
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "server/merge/merge_plan.h"
+#include "server/model/token_match.h"
+#include "server/model/vit_description.h"
+#include "server/model/vit_weights.h"
+
+namespace tome {
+
+// What a pass leaves.
+struct PassResult {
+  at::Tensor embeddings;  // [images, D] float32, pooled
+  // [T, D] float32 packed tokens after the final norm; where that stands behind the pooling,
+  // before it.
+  at::Tensor tokens;
+  at::Tensor size;  // [T] float32, patches that each of them stands for
+  // [blocks][images]: what was merged; empty where nothing was.
+  std::vector<std::vector<TokenMatch>> matches;
+};
+
+// The forward pass of a vision transformer with Token Merging, in plain ATen, as the paper writes
+// it: what the fast passes are measured against. Types are those of precision.h. Keeps no state
+// between calls; a call uses all of Torch's threads. Throws what Torch throws.
+class ReferencePass {
+ public:
+  ReferencePass(VitDescription vit, VitWeights weights);
+
+  // pixels [images, height, width, 3] uint8 -> [images, 3, height, width] float32,
+  // (pixel / 255 - mean) / std.
+  at::Tensor NormalizePixels(const at::Tensor& pixels) const;
+
+  // pixels as NormalizePixels gives them; the plan's images in the same order, each of
+  // VitDescription::tokens() tokens.
+  PassResult Run(const at::Tensor& pixels, const MergePlan& plan) const;
+
+ private:
+  // [images, 3, height, width] -> packed tokens [T, D].
+  at::Tensor Embed(const at::Tensor& pixels) const;
+
+  // Multi-head self-attention of each image's tokens among themselves, on LN(x).
+  // Returns the projected values [T, D] and the keys [T, heads, d].
+  std::pair<at::Tensor, at::Tensor> Attend(const BlockWeights& block, const at::Tensor& x,
+                                           const at::Tensor& size, const MergePlan& plan,
+                                           int index) const;
+
+  at::Tensor Pool(const at::Tensor& tokens, const at::Tensor& size) const;
+
+  at::Tensor LayerNorm(const at::Tensor& x, const LayerNormWeights& norm) const;
+
+  // Constant after construction.
+  VitDescription vit_;
+  VitWeights weights_;
+};
+
+// For each of an image's tokens before the first block, the row of the final tokens it ended in.
+//   plan, matches  of the pass; REQUIRES: 0 <= image < plan.images()
+std::vector<int> GroupOfToken(const MergePlan& plan,
+                              std::span<const std::vector<TokenMatch>> matches, int image);
+
+}  // namespace tome
+
+#endif  // TOME_SERVER_MODEL_REFERENCE_PASS_H_

@@ -1,0 +1,79 @@
+#include "server/rpc/server.h"
+
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/resource_quota.h>
+#include <grpcpp/server_builder.h>
+
+#include <algorithm>
+#include <chrono>
+#include <limits>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+
+namespace tome {
+namespace {
+
+// Of one connection. More wait at the client; what the server does at once is admission's matter.
+constexpr int kMaxConcurrentStreams = 1024;
+
+// Memory for bytes that are received and not yet admitted: beyond it gRPC stops reading from its
+// connections. Room for several of the largest messages, or one would starve the others.
+constexpr int64_t kReceiveMemoryBytes = int64_t{1} << 30;
+constexpr int64_t kReceiveMessages = 8;
+
+// A peer that vanished without a word is found within 80 s. Clients may ping each 10 s, with or
+// without calls; gRPC's default is 5 min and kills the connections of those who ping more often.
+constexpr int kKeepaliveMilliseconds = 60'000;
+constexpr int kKeepaliveTimeoutMilliseconds = 20'000;
+constexpr int kMinClientPingMilliseconds = 10'000;
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(
+    const Options& options, v1::EmbeddingService::CallbackService& service) {
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+
+  auto server = std::unique_ptr<RpcServer>(new RpcServer);
+  grpc::ServerBuilder builder;
+  int port = 0;
+  builder.AddListeningPort(options.listen, options.credentials, &port);
+  builder.RegisterService(&service);
+  builder.RegisterService(&server->health_);
+  builder.SetMaxReceiveMessageSize(static_cast<int>(
+      std::min<int64_t>(options.max_message_bytes, std::numeric_limits<int>::max())));
+  builder.SetResourceQuota(grpc::ResourceQuota("tome").Resize(
+      std::max(kReceiveMemoryBytes, kReceiveMessages * options.max_message_bytes)));
+  // Otherwise a second server on the port would get half of the calls instead of an error.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxConcurrentStreams);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMilliseconds);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMilliseconds);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+                             kMinClientPingMilliseconds);
+
+  server->server_ = builder.BuildAndStart();
+  if (server->server_ == nullptr) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("listen: cannot listen on \"", options.listen,
+                     "\": the port is in use or not allowed, or the host is not of this machine"));
+  }
+  const size_t colon = options.listen.rfind(':');
+  server->address_ = absl::StrCat(options.listen.substr(0, colon), ":", port);
+  return server;
+}
+
+RpcServer::~RpcServer() {
+  if (server_ != nullptr) Shutdown(absl::ZeroDuration());
+}
+
+void RpcServer::SetServing(bool serving) { health_.SetServing(serving); }
+
+void RpcServer::Shutdown(absl::Duration grace) {
+  health_.EndWatches();
+  server_->Shutdown(std::chrono::system_clock::now() + absl::ToChronoNanoseconds(grace));
+}
+
+}  // namespace tome

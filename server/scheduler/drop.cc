@@ -1,0 +1,21 @@
+#include "server/scheduler/drop.h"
+
+#include "absl/strings/str_cat.h"
+
+namespace tome {
+
+absl::Status CheckStillWanted(absl::Time now, absl::Time deadline, const Cancellation& cancellation,
+                              absl::string_view stage, Metrics& metrics) {
+  // The deadline first: a call whose deadline passes is cancelled, too, and that is not the reason.
+  if (now >= deadline) {
+    metrics.ImageDropped(DropReason::kExpired);
+    return absl::DeadlineExceededError(absl::StrCat("the deadline passed before ", stage));
+  }
+  if (cancellation.IsCancelled()) {
+    metrics.ImageDropped(DropReason::kCancelled);
+    return absl::CancelledError(absl::StrCat("the caller cancelled before ", stage));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace tome
