@@ -1,189 +1,125 @@
 #include "server/config/config_file.h"
 
-#include <algorithm>
+#include <sstream>
+#include <string_view>
 #include <utility>
 
-#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
+
+// Errors by value. Only this file includes the library, whose header is heavy.
+#define TOML_EXCEPTIONS 0
+#include <toml++/toml.h>
 
 #include "server/base/status.h"
 
 namespace tome {
 namespace {
 
-bool IsKeyCharacter(char c) { return absl::ascii_isalnum(c) || c == '-' || c == '_'; }
+// Always in double quotes, on one line.
+constexpr toml::format_flags kFormat = toml::format_flags::allow_unicode_strings;
 
-class Parser {
+std::string NameOf(const toml::key& key) { return absl::Utf8SafeCEscape(std::string(key.str())); }
+
+class Reader {
  public:
-  Parser(absl::string_view text, absl::string_view name) : rest_(text), name_(name) {}
+  explicit Reader(absl::string_view name) : name_(name) {}
 
-  absl::StatusOr<std::vector<FileSection>> Parse() {
-    sections_.emplace_back();
-    while (true) {
-      SkipBlanksAndComments();
-      if (rest_.empty()) return std::move(sections_);
-      if (rest_.front() == '[') {
-        TOME_RETURN_IF_ERROR(ParseHeader());
+  absl::StatusOr<ConfigFile> Read(const toml::table& root) const {
+    ConfigFile file;
+    for (const auto& [key, node] : root) {
+      if (key == "model" && node.is_table()) {
+        TOME_ASSIGN_OR_RETURN(file.models, ReadModels(*node.as_table()));
       } else {
-        TOME_RETURN_IF_ERROR(ParseSetting());
+        TOME_ASSIGN_OR_RETURN(file.keys[NameOf(key)], ReadSetting(NameOf(key), node));
       }
-      TOME_RETURN_IF_ERROR(ExpectEndOfLine());
     }
+    return file;
+  }
+
+  std::string SourceOf(const toml::source_region& region) const {
+    return absl::StrCat(name_, ":", region.begin.line);
   }
 
  private:
-  absl::Status Wrong(absl::string_view problem) const {
-    return absl::InvalidArgumentError(absl::StrCat(name_, ":", line_, ": ", problem));
+  absl::Status Wrong(absl::string_view what, const toml::node& node,
+                     absl::string_view problem) const {
+    return absl::InvalidArgumentError(
+        absl::StrCat(what, " (", SourceOf(node.source()), "): ", problem));
   }
 
-  bool Consume(char c) {
-    if (rest_.empty() || rest_.front() != c) return false;
-    rest_.remove_prefix(1);
-    return true;
-  }
-
-  void SkipSpaces() {
-    while (Consume(' ') || Consume('\t') || Consume('\r')) continue;
-  }
-
-  void SkipBlanksAndComments() {
-    while (true) {
-      SkipSpaces();
-      if (Consume('\n')) {
-        ++line_;
-      } else if (!rest_.empty() && rest_.front() == '#') {
-        rest_.remove_prefix(std::min(rest_.find('\n'), rest_.size()));
-      } else {
-        return;
+  absl::StatusOr<std::vector<ModelSection>> ReadModels(const toml::table& table) const {
+    // toml++ sorts by name.
+    std::multimap<toml::source_position, ModelSection> in_order;
+    for (const auto& [key, node] : table) {
+      ModelSection section = {NameOf(key), SourceOf(node.source()), {}};
+      const std::string title = absl::StrCat("model.", section.name);
+      if (!node.is_table()) return Wrong(title, node, "is not a section, use [model.NAME]");
+      for (const auto& [model_key, value] : *node.as_table()) {
+        const std::string name = NameOf(model_key);
+        TOME_ASSIGN_OR_RETURN(section.keys[name],
+                              ReadSetting(absl::StrCat(title, ".", name), value));
       }
+      in_order.emplace(node.source().begin, std::move(section));
     }
+    std::vector<ModelSection> models;
+    for (auto& [position, section] : in_order) models.push_back(std::move(section));
+    return models;
   }
 
-  absl::Status ExpectEndOfLine() {
-    SkipSpaces();
-    if (rest_.empty() || rest_.front() == '\n' || rest_.front() == '#') return absl::OkStatus();
-    return Wrong("unexpected text after the value or section");
-  }
-
-  absl::StatusOr<std::string> ParseString() {
-    std::string value;
-    while (!rest_.empty() && rest_.front() != '\n') {
-      if (Consume('"')) return value;
-      if (Consume('\\') && (rest_.empty() || (rest_.front() != '"' && rest_.front() != '\\'))) {
-        return Wrong("a backslash in a string must be followed by \" or \\");
+  absl::StatusOr<Given> ReadSetting(const std::string& name, const toml::node& node) const {
+    if (node.is_table()) {
+      return Wrong(absl::StrCat("[", name, "]"), node,
+                   "no such section, use [model.NAME], with NAME in double quotes if it has a dot");
+    }
+    Given given = {{}, SourceOf(node.source())};
+    if (const toml::array* const list = node.as_array(); list != nullptr) {
+      for (const toml::node& value : *list) {
+        TOME_ASSIGN_OR_RETURN(given.values.emplace_back(), ReadValue(name, value));
       }
-      value.push_back(rest_.front());
-      rest_.remove_prefix(1);
-    }
-    return Wrong("a string lacks its closing \"");
-  }
-
-  // A key, or a part of a section's name.
-  absl::StatusOr<std::string> ParseKey() {
-    if (Consume('"')) return ParseString();
-    const auto end = std::find_if_not(rest_.begin(), rest_.end(), IsKeyCharacter);
-    std::string key(rest_.substr(0, end - rest_.begin()));
-    if (key.empty()) return Wrong("expected key = value or [section]");
-    rest_.remove_prefix(key.size());
-    return key;
-  }
-
-  absl::Status ParseHeader() {
-    FileSection section;
-    section.line = line_;
-    Consume('[');
-    do {
-      SkipSpaces();
-      TOME_ASSIGN_OR_RETURN(section.name.emplace_back(), ParseKey());
-      SkipSpaces();
-    } while (Consume('.'));
-    if (!Consume(']')) {
-      return Wrong(
-          "a section lacks its closing ] (a name with other characters than letters, "
-          "digits, - and _ goes in double quotes)");
-    }
-    for (const FileSection& other : sections_) {
-      if (other.name == section.name) {
-        return Wrong(absl::StrCat("section [", absl::StrJoin(section.name, "."),
-                                  "] is already on line ", other.line));
-      }
-    }
-    sections_.push_back(std::move(section));
-    return absl::OkStatus();
-  }
-
-  absl::Status ParseSetting() {
-    FileSetting setting;
-    setting.line = line_;
-    TOME_ASSIGN_OR_RETURN(setting.key, ParseKey());
-    SkipSpaces();
-    if (!Consume('=')) return Wrong(absl::StrCat("expected = after ", setting.key));
-    SkipSpaces();
-    if (Consume('[')) {
-      TOME_RETURN_IF_ERROR(ParseList(setting));
     } else {
-      TOME_ASSIGN_OR_RETURN(setting.values.emplace_back(), ParseValue());
+      TOME_ASSIGN_OR_RETURN(given.values.emplace_back(), ReadValue(name, node));
     }
-    for (const FileSetting& other : sections_.back().settings) {
-      if (other.key == setting.key) {
-        return absl::InvalidArgumentError(absl::StrCat(name_, ":", setting.line, ": ", setting.key,
-                                                       " is already on line ", other.line));
-      }
-    }
-    sections_.back().settings.push_back(std::move(setting));
-    return absl::OkStatus();
+    return given;
   }
 
-  absl::StatusOr<std::string> ParseValue() {
-    if (Consume('"')) return ParseString();
-    std::string digits;
-    if (Consume('-')) digits.push_back('-');
-    while (!rest_.empty() && absl::ascii_isdigit(rest_.front())) {
-      digits.push_back(rest_.front());
-      rest_.remove_prefix(1);
+  absl::StatusOr<std::string> ReadValue(const std::string& name, const toml::node& node) const {
+    if (const auto* const text = node.as_string(); text != nullptr) return text->get();
+    if (const auto* const number = node.as_integer(); number != nullptr) {
+      return absl::StrCat(number->get());
     }
-    const bool ends = rest_.empty() || !(IsKeyCharacter(rest_.front()) || rest_.front() == '.' ||
-                                         rest_.front() == ':' || rest_.front() == '/');
-    if (digits.empty() || digits == "-" || !ends) {
-      return Wrong("a value is a whole number or text in double quotes");
+    std::ostringstream problem;
+    if (node.is_value()) {
+      problem << toml::toml_formatter(node, kFormat);
+    } else {
+      problem << (node.is_table() ? "a table" : "a list in a list");
     }
-    return digits;
+    problem << " is not a whole number or text in double quotes";
+    return Wrong(name, node, problem.str());
   }
 
-  absl::Status ParseList(FileSetting& setting) {
-    while (true) {
-      SkipBlanksAndComments();
-      if (Consume(']')) return absl::OkStatus();
-      TOME_ASSIGN_OR_RETURN(setting.values.emplace_back(), ParseValue());
-      SkipBlanksAndComments();
-      if (Consume(',')) continue;
-      if (Consume(']')) return absl::OkStatus();
-      return Wrong("expected , or ] in a list");
-    }
-  }
-
-  absl::string_view rest_;
   const std::string name_;
-  int line_ = 1;
-  std::vector<FileSection> sections_;
 };
 
 }  // namespace
 
-absl::StatusOr<std::vector<FileSection>> ParseConfigFile(absl::string_view text,
-                                                         absl::string_view name) {
-  return Parser(text, name).Parse();
+absl::StatusOr<ConfigFile> ParseConfigFile(absl::string_view text, absl::string_view name) {
+  const Reader reader(name);
+  const toml::parse_result result = toml::parse(std::string_view(text.data(), text.size()));
+  if (result.failed()) {
+    const toml::parse_error& error = result.error();
+    return absl::InvalidArgumentError(
+        absl::StrCat(reader.SourceOf(error.source()), ": ", std::string(error.description()),
+                     " (text needs double quotes; a key or section stands once)"));
+  }
+  return reader.Read(result.table());
 }
 
 std::string QuoteForConfigFile(absl::string_view value) {
-  std::string quoted = "\"";
-  for (const char c : value) {
-    if (c == '"' || c == '\\') quoted.push_back('\\');
-    quoted.push_back(c);
-  }
-  quoted.push_back('"');
-  return quoted;
+  const toml::value<std::string> text(value.data(), value.size());
+  std::ostringstream quoted;
+  quoted << toml::toml_formatter(text, kFormat);
+  return quoted.str();
 }
 
 }  // namespace tome

@@ -1,37 +1,44 @@
 #ifndef TOME_SERVER_CONFIG_CONFIG_FILE_H_
 #define TOME_SERVER_CONFIG_CONFIG_FILE_H_
 
+#include <map>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
-// The syntax of the --config file, which is TOML as far as the options need it: comments,
-// [section] headers, and key = value with a whole number, a "string" or a list of strings.
-// What the keys mean is server_config.cc's.
+// The --config file: TOML with keys and [model.NAME] sections. What the keys mean is
+// server_config.cc's.
 
 namespace tome {
 
-struct FileSetting {
-  std::string key;
-  std::vector<std::string> values;  // one, unless written as a list
-  int line = 0;                     // from 1
+// What one source says of an option.
+struct Given {
+  std::vector<std::string> values;  // of the file: one, unless written as a list
+  std::string source;  // "flag --listen", "environment TOME_LISTEN", "tome.toml:12", "default"
 };
 
-struct FileSection {
-  std::vector<std::string> name;  // {"model", "vit-s16"} of [model.vit-s16]; empty at the top
-  int line = 0;
-  std::vector<FileSetting> settings;
+// What a [model.NAME] section says.
+struct ModelSection {
+  std::string name;
+  std::string source;
+  std::map<std::string, Given> keys;
 };
 
-// The sections in order, the one before any header first. INVALID_ARGUMENT "NAME:LINE: what is
-// wrong" if the text is none of the above or says a key or section twice.
-//   name  of the file, for errors
-absl::StatusOr<std::vector<FileSection>> ParseConfigFile(absl::string_view text,
-                                                         absl::string_view name);
+// Names and keys are escaped as in C, so that none breaks a line.
+struct ConfigFile {
+  std::map<std::string, Given> keys;  // outside the sections
+  std::vector<ModelSection> models;   // in the file's order
+};
 
-// `value` in double quotes, as ParseConfigFile reads it back.
+// INVALID_ARGUMENT with one line that begins with "NAME:LINE" or "KEY (NAME:LINE)" if the text is
+// not TOML, has another section, or a value that is neither text nor a whole number nor a list of
+// them.
+//   name  of the file, for sources and errors
+absl::StatusOr<ConfigFile> ParseConfigFile(absl::string_view text, absl::string_view name);
+
+// `value` in double quotes, as ParseConfigFile reads it back if it is UTF-8.
 std::string QuoteForConfigFile(absl::string_view value);
 
 }  // namespace tome

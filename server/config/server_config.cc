@@ -25,22 +25,10 @@
 namespace tome {
 namespace {
 
-// What one source says of an option.
-struct Given {
-  std::vector<std::string> values;
-  std::string source;  // "flag --listen", "environment TOME_LISTEN", "tome.toml:12", "default"
-};
-
-// What a [model.NAME] section says, each key's value with its source.
-struct ModelSection {
-  std::string source;
-  std::map<std::string, Given> keys;
-};
-
 // All that is given, by option; the last of an option's list counts.
 struct AllGiven {
   std::map<std::string, std::vector<Given>> options;
-  std::map<std::string, ModelSection> model_sections;
+  std::vector<ModelSection> model_sections;
 };
 
 // Where each value in force comes from.
@@ -107,6 +95,8 @@ absl::StatusOr<std::map<std::string, std::string>> TomeVariables(
     const std::pair<std::string, std::string> parts =
         absl::StrSplit(entry, absl::MaxSplits('=', 1));
     const std::string& name = parts.first;
+    // The address that the client, tome, calls: a shell that runs both may well have it.
+    if (name == "TOME_SERVER") continue;
     if (std::find(names.begin(), names.end(), name) == names.end()) {
       // Kubernetes describes a Service called "tome" to every pod this way.
       const bool service = absl::StrContains(name, "_SERVICE_") || absl::StrContains(name, "_PORT");
@@ -139,25 +129,17 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, absl::string_view 
                  absl::StrCat("cannot read \"", path, "\": ", std::strerror(errno)));
 }
 
-absl::Status TakeModelSection(const FileSection& section, absl::string_view path, AllGiven& all) {
-  const std::string source = absl::StrCat(path, ":", section.line);
-  const std::string title = absl::StrCat("[", absl::StrJoin(section.name, "."), "]");
-  if (section.name.size() != 2 || section.name.front() != "model") {
-    return Problem(title, source,
-                   "no such section, use [model.NAME], with NAME in double quotes if it has a dot");
+absl::Status TakeModelSection(const ModelSection& section, AllGiven& all) {
+  const std::string title = absl::StrCat("model.", section.name);
+  if (absl::Status status = CheckModelName(section.name); !status.ok()) {
+    return Problem(absl::StrCat("[", title, "]"), section.source, status.message());
   }
-  if (absl::Status status = CheckModelName(section.name.back()); !status.ok()) {
-    return Problem(title, source, status.message());
-  }
-  ModelSection& taken = all.model_sections[section.name.back()];
-  taken.source = source;
-  for (const FileSetting& setting : section.settings) {
-    const Given given = {setting.values, absl::StrCat(path, ":", setting.line)};
-    const std::string name = absl::StrCat(absl::StrJoin(section.name, "."), ".", setting.key);
-    const ModelOption* option = FindModelOption(setting.key);
+  for (const auto& [key, given] : section.keys) {
+    const std::string name = absl::StrCat(title, ".", key);
+    const ModelOption* option = FindModelOption(key);
     if (option == nullptr) {
       return Problem(name, given.source,
-                     absl::StrCat("no such key", Suggestion(setting.key, Names(ModelOptions())),
+                     absl::StrCat("no such key", Suggestion(key, Names(ModelOptions())),
                                   "; a model has ", absl::StrJoin(Names(ModelOptions()), ", ")));
     }
     TOME_RETURN_IF_ERROR(CheckOneValue(given, name));
@@ -165,34 +147,28 @@ absl::Status TakeModelSection(const FileSection& section, absl::string_view path
     if (absl::Status status = option->set(given.values.front(), scratch); !status.ok()) {
       return Problem(name, given.source, status.message());
     }
-    taken.keys[setting.key] = given;
-    if (setting.key == "directory") {
+    if (key == "directory") {
       std::vector<Given>& models = all.options["model"];
       if (models.empty()) models.push_back({{}, given.source});
-      models.back().values.push_back(absl::StrCat(section.name.back(), "=", given.values.front()));
+      models.back().values.push_back(absl::StrCat(section.name, "=", given.values.front()));
     }
   }
+  all.model_sections.push_back(section);
   return absl::OkStatus();
 }
 
 absl::Status TakeFile(const std::string& path, absl::string_view source, AllGiven& all) {
   TOME_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, source));
-  TOME_ASSIGN_OR_RETURN(const std::vector<FileSection> sections, ParseConfigFile(text, path));
-  for (const FileSetting& setting : sections.front().settings) {
-    const std::string line = absl::StrCat(path, ":", setting.line);
-    if (FindOption(setting.key) == nullptr) {
-      return Problem(setting.key, line,
-                     absl::StrCat("no such key", Suggestion(setting.key, Names(Options()))));
+  TOME_ASSIGN_OR_RETURN(const ConfigFile file, ParseConfigFile(text, path));
+  for (const auto& [key, given] : file.keys) {
+    if (FindOption(key) == nullptr) {
+      return Problem(key, given.source,
+                     absl::StrCat("no such key", Suggestion(key, Names(Options()))));
     }
-    if (setting.key == "model" && sections.size() > 1) {
-      return Problem("model", line,
-                     absl::StrCat("the file also has a section on line ", sections[1].line,
-                                  "; write each model as a section with its directory"));
-    }
-    all.options[setting.key].push_back({setting.values, line});
+    all.options[key].push_back(given);
   }
-  for (auto section = sections.begin() + 1; section != sections.end(); ++section) {
-    TOME_RETURN_IF_ERROR(TakeModelSection(*section, path, all));
+  for (const ModelSection& section : file.models) {
+    TOME_RETURN_IF_ERROR(TakeModelSection(section, all));
   }
   return absl::OkStatus();
 }
@@ -257,9 +233,11 @@ absl::Status ApplyModelSections(const AllGiven& all, ServerConfig& config, Sourc
     model_sources = {{"directory", sources.options["model"]},
                      {"dtype", sources.options["dtype"]},
                      {"default-r", sources.options["default-r"]}};
-    const auto section = all.model_sections.find(model.name);
+    const auto section =
+        std::find_if(all.model_sections.begin(), all.model_sections.end(),
+                     [&](const ModelSection& other) { return other.name == model.name; });
     if (section == all.model_sections.end()) continue;
-    for (const auto& [key, given] : section->second.keys) {
+    for (const auto& [key, given] : section->keys) {
       ModelConfig changed = model;
       TOME_RETURN_IF_ERROR(FindModelOption(key)->set(given.values.front(), changed));
       // The flag and the environment beat the section's directory.
@@ -268,11 +246,11 @@ absl::Status ApplyModelSections(const AllGiven& all, ServerConfig& config, Sourc
       model_sources[key] = given.source;
     }
   }
-  for (const auto& [name, section] : all.model_sections) {
-    if (section.keys.count("directory") == 0 && sources.models.count(name) == 0) {
-      return Problem(
-          absl::StrCat("[model.", name, "]"), section.source,
-          absl::StrCat("no model has this name, add its directory or --model ", name, "=DIR"));
+  for (const ModelSection& section : all.model_sections) {
+    if (section.keys.count("directory") == 0 && sources.models.count(section.name) == 0) {
+      return Problem(absl::StrCat("[model.", section.name, "]"), section.source,
+                     absl::StrCat("no model has this name, add its directory or --model ",
+                                  section.name, "=DIR"));
     }
   }
   return absl::OkStatus();

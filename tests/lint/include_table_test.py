@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 ROOMS = {
     "base": ((), {"absl", "spdlog"}),
     "merge": ((), set()),
-    "config": (("base", "merge"), {"absl", "CLI"}),
+    "config": (("base", "merge"), {"absl", "CLI", "toml"}),
     "metrics": (("base",), {"absl", "prometheus"}),
     "image": (("base",), {"absl", "codecs"}),
     "kernels": (("merge",), {"cuda"}),
@@ -33,6 +33,7 @@ FOREIGN = {
     "absl": r"absl/",
     "spdlog": r"(spdlog|fmt)/",
     "CLI": r"CLI/",
+    "toml": r"toml\+\+/",
     "prometheus": r"prometheus/",
     "codecs": r"(jpeglib|jerror|turbojpeg|png|webp/.*)\.?h?$",
     "torch": r"(ATen|torch|c10|caffe2)/",
