@@ -43,7 +43,6 @@ class FakeServer {
   ~FakeServer();
 
   std::string address() const;
-  int port() const { return port_; }
 
   void SetServing(bool serving);
 

@@ -3,8 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <cstdio>
 #include <cstring>
-#include <regex>
 
 namespace tome::client {
 
@@ -18,14 +18,18 @@ Npy ParseNpy(const std::string& bytes) {
   const size_t start = 10 + length;
   EXPECT_EQ(start % 64, 0u);
   const std::string header = bytes.substr(10, length);
-  std::smatch match;
-  const std::regex pattern(
-      R"(\{'descr': '<f4', 'fortran_order': False, 'shape': \((\d+), (\d+)\), \} *\n)");
-  if (start > bytes.size() || !std::regex_match(header, match, pattern)) {
+  int rows = 0;
+  int columns = 0;
+  int end = 0;
+  std::sscanf(header.c_str(), "{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d), }%n",
+              &rows, &columns, &end);
+  // Spaces up to the line break that ends it.
+  if (start > bytes.size() || end == 0 || header.find_first_not_of(' ', end) != length - 1 ||
+      header.back() != '\n') {
     ADD_FAILURE() << "the header is: " << header;
     return npy;
   }
-  npy.shape = {std::stoi(match[1]), std::stoi(match[2])};
+  npy.shape = {rows, columns};
   npy.values.resize(static_cast<size_t>(npy.shape[0]) * npy.shape[1]);
   const size_t need = npy.values.size() * sizeof(float);
   if (start + need > bytes.size()) {
@@ -33,7 +37,7 @@ Npy ParseNpy(const std::string& bytes) {
     npy.values.clear();
     return npy;
   }
-  std::memcpy(npy.values.data(), bytes.data() + start, need);
+  if (need > 0) std::memcpy(npy.values.data(), bytes.data() + start, need);
   return npy;
 }
 

@@ -37,7 +37,7 @@ FakeServer::Reply AnswerAlways(const tome::v1::EmbedRequest&, int) {
 TEST(TlsTest, ShowsItsCertificateAndItsTokenToAServerItTrusts) {
   FakeServer server(AnswerAlways, MutualTls());
   ClientOptions options;
-  options.server = "localhost:" + std::to_string(server.port());
+  options.server = server.address();
   options.tls = TlsFiles{TestData("ca.pem"), TestData("client.pem"), TestData("client_key.pem")};
   options.bearer_token = "secret";
 
@@ -53,7 +53,7 @@ TEST(TlsTest, ShowsItsCertificateAndItsTokenToAServerItTrusts) {
 TEST(TlsTest, IsRefusedWithoutItsCertificate) {
   FakeServer server(AnswerAlways, MutualTls());
   ClientOptions options;
-  options.server = "localhost:" + std::to_string(server.port());
+  options.server = server.address();
   options.tls = TlsFiles{TestData("ca.pem"), "", ""};
   options.retry.max_unavailable_retries = 0;
 
@@ -68,7 +68,7 @@ TEST(TlsTest, TheCommandLineTakesTheFilesAndTheToken) {
   TemporaryFolder folder;
 
   const auto result = TomeProcess::Run(
-      "localhost:" + std::to_string(server.port()),
+      server.address(),
       {"embed", folder.Write("a.jpg", "picture"), "--tls-ca", TestData("ca.pem"),
        "--tls-certificate", TestData("client.pem"), "--tls-key", TestData("client_key.pem"),
        "--token-file", folder.Write("token", "secret\n")});
