@@ -69,9 +69,6 @@ void OnMessage(j_common_ptr decoder, int level) {
   }
 }
 
-// libjpeg's default prints to standard error.
-void DropMessage(j_common_ptr) {}
-
 void OnProgress(j_common_ptr decoder) {
   JpegReader& reader = ReaderOf(decoder);
   if (reader.decoder.input_scan_number <= reader.max_scans) return;
@@ -84,9 +81,9 @@ void OnProgress(j_common_ptr decoder) {
 bool ReadHeader(JpegReader* reader, const uint8_t* data, size_t size) {
   if (setjmp(reader->gave_up) != 0) return false;
   reader->decoder.err = jpeg_std_error(&reader->errors);
+  // The only two of the standard handlers that print.
   reader->errors.error_exit = GiveUp;
   reader->errors.emit_message = OnMessage;
-  reader->errors.output_message = DropMessage;
   reader->progress.progress_monitor = OnProgress;
   reader->decoder.client_data = reader;
   jpeg_create_decompress(&reader->decoder);

@@ -59,13 +59,12 @@ TEST(CropGeometryTest, AnOddDifferenceIsHalvedToEvenOrDown) {
     int to_even;
     int down;
   } cases[] = {{100, 0, 0}, {101, 0, 0}, {102, 1, 1}, {103, 2, 1}, {105, 2, 2}, {107, 4, 3}};
+  const auto first = [](int resized, CropOffset offset) {
+    return ComputeCropGeometry(50, 50, Exact(resized, resized, 100, offset)).rows.first;
+  };
   for (const auto& [resized, to_even, down] : cases) {
-    const auto first = [&](CropOffset offset) {
-      return ComputeCropGeometry(50, 50, Exact(resized, resized, 100, offset)).rows.first;
-    };
-
-    EXPECT_EQ(first(CropOffset::kHalfToEven), to_even) << resized;
-    EXPECT_EQ(first(CropOffset::kDown), down) << resized;
+    EXPECT_EQ(first(resized, CropOffset::kHalfToEven), to_even) << resized;
+    EXPECT_EQ(first(resized, CropOffset::kDown), down) << resized;
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <zlib.h>
 
 #include <string>
 #include <vector>
@@ -14,6 +15,7 @@ namespace {
 // Of the size in the header that every PNG starts with.
 constexpr size_t kWidthOffset = 16;
 constexpr size_t kHeightOffset = 20;
+constexpr size_t kHeaderEnd = 33;
 
 std::string ErrorOf(const std::vector<uint8_t>& encoded) {
   return std::string(DecodePng(encoded, ImageLimits{}).status().message());
@@ -86,15 +88,36 @@ TEST(DecodePngTest, RefusesAFileThatDoesNotStartWithItsHeader) {
   EXPECT_EQ(ErrorOf(encoded), "PNG does not start with its IHDR chunk");
 }
 
-TEST(DecodePngTest, PrintsNothingAboutACorruptFile) {
+// More text than libpng would hold under the limits it is given.
+TEST(DecodePngTest, PassesOverATextOfAnyLength) {
   std::vector<uint8_t> encoded = ReadGolden("decode/rgb_8.png");
-  encoded[OffsetOf(encoded, "IDAT") + 30] ^= 0xff;
+  std::vector<uint8_t> chunk = {0, 0, 0, 0, 't', 'E', 'X', 't', 'k', 0};
+  chunk.resize(2 << 20, 'x');
+  chunk = WithBigEndian(chunk, 0, static_cast<uint32_t>(chunk.size() - 8), 4);
+  const uint32_t check_sum =
+      static_cast<uint32_t>(crc32(0, chunk.data() + 4, static_cast<uInt>(chunk.size() - 4)));
+  chunk.resize(chunk.size() + 4);
+  chunk = WithBigEndian(chunk, chunk.size() - 4, check_sum, 4);
+  encoded.insert(encoded.begin() + kHeaderEnd, chunk.begin(), chunk.end());
+
+  const absl::StatusOr<RgbImage> image = DecodePng(encoded, ImageLimits{});
+
+  ASSERT_TRUE(image.ok()) << image.status();
+  EXPECT_TRUE(SamePixels(*image, ReadPpm("decode/rgb_8.ppm")));
+}
+
+TEST(DecodePngTest, PrintsNothingAboutACorruptOrOddFile) {
+  std::vector<uint8_t> corrupt = ReadGolden("decode/rgb_8.png");
+  corrupt[OffsetOf(corrupt, "IDAT") + 30] ^= 0xff;
+  const std::vector<uint8_t> odd = ReadGolden("decode/rgb_bytes_after_last_row.png");
 
   testing::internal::CaptureStderr();
-  const absl::Status status = DecodePng(encoded, ImageLimits{}).status();
+  const absl::Status corrupt_status = DecodePng(corrupt, ImageLimits{}).status();
+  const absl::Status odd_status = DecodePng(odd, ImageLimits{}).status();
   const std::string printed = testing::internal::GetCapturedStderr();
 
-  EXPECT_FALSE(status.ok());
+  EXPECT_FALSE(corrupt_status.ok());
+  EXPECT_TRUE(odd_status.ok()) << odd_status;
   EXPECT_EQ(printed, "");
 }
 

@@ -152,7 +152,7 @@ def filtered(row, above, kind, step):
     return bytes(result)
 
 
-def png(samples, color_type, depth, interlaced=False, before_pixels=()):
+def png(samples, color_type, depth, interlaced=False, before_pixels=(), after_rows=b""):
     """A PNG file of samples [height, width, channels]; its rows use all five filters in turn."""
     height, width, channels = samples.shape
     step = max(1, channels * depth // 8)
@@ -167,7 +167,7 @@ def png(samples, color_type, depth, interlaced=False, before_pixels=()):
             stream += filtered(row, above, y % 5, step)
             above = row
     header = struct.pack(">IIBBBBB", width, height, depth, color_type, 0, 0, int(interlaced))
-    compressed = zlib.compress(stream, 9)
+    compressed = zlib.compress(stream + after_rows, 9)
     half = len(compressed) // 2
     return (
         b"\x89PNG\r\n\x1a\n"
@@ -233,6 +233,7 @@ def pngs():
             (b"abCd", b"unknown"),
         ],
     )
+    files["rgb_bytes_after_last_row"] = png(photo, RGB, 8, after_rows=bytes(500))
     files["one_pixel_interlaced"] = png(photo[:1, :1], RGB, 8, True)
     files["one_row_interlaced"] = png(photo[5:6], RGB, 8, True)
 

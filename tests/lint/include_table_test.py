@@ -25,7 +25,7 @@ ROOMS = {
     "engine": (("model", "merge", "base"), {"absl", "torch"}),
     "scheduler": (("engine/engine.h", "merge", "metrics", "base"), {"absl"}),
     "service": (("image", "engine/engine.h", "scheduler", "merge", "metrics", "base"), {"absl"}),
-    "rpc": (("service", "merge", "metrics", "base"), {"absl", "grpc", "proto"}),
+    "rpc": (("service", "merge", "metrics", "base"), {"absl", "grpc", "proto", "openssl"}),
 }
 
 # What an angle-bracket (or third-party quoted) include belongs to. The C++ and POSIX headers match none.

@@ -28,7 +28,11 @@ constexpr int kTokens = 17;
 
 class BatcherTest : public ::testing::Test {
  protected:
-  BatcherTest() { metrics_.AddModel(kModel, {}); }
+  BatcherTest() {
+    Metrics::ModelInfo info;
+    info.device = engine_.facts().device;
+    metrics_.AddModel(kModel, info);
+  }
 
   Batcher MakeBatcher(const Batcher::Limits& limits = {}) {
     return Batcher(kModel, engine_, clock_, metrics_, limits);

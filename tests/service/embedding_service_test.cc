@@ -74,7 +74,7 @@ TEST_F(EmbeddingServiceTest, UsesTheModelsScheduleWhereACallNamesNone) {
   ServeSmall(MergeSchedule::Constant{.r = 2});
   StartCompute();
   EmbedCall exact = Call();
-  exact.schedule = MergeSchedule();
+  exact.schedule.emplace();
 
   EXPECT_THAT(Embed(Call()).Await()->merged_per_block, ElementsAre(2, 2, 2));
   EXPECT_THAT(Embed(exact).Await()->merged_per_block, ElementsAre(0, 0, 0));

@@ -1,0 +1,44 @@
+#ifndef TOME_CLIENT_CLI_EMBED_FILES_H_
+#define TOME_CLIENT_CLI_EMBED_FILES_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+
+#include "client/cli/input_files.h"
+#include "client/cli/progress_bar.h"
+#include "client/cli/row_writer.h"
+#include "client/client.h"
+
+namespace tome::client {
+
+struct EmbedFilesOptions {
+  EmbedOptions embed;
+  int concurrency = 8;      // calls under way at once; > 0
+  uint64_t file_bytes = 0;  // a larger file fails unread; 0: no limit
+};
+
+// How a run ended. Files that are neither embedded nor failed were not sent, or not answered when
+// the run was broken off.
+struct EmbedFilesResult {
+  int embedded = 0;
+  std::vector<FailedFile> failed;  // in the order of the files
+  absl::Status broken_off;  // why no more was sent: CANCELLED, UNAVAILABLE or the writer's UNKNOWN
+};
+
+// Embeds the files and writes their rows in the files' order, leaving out those that fail. At most
+// `concurrency` files are in memory, and a row waits for at most 4 * concurrency earlier ones:
+// memory does not grow with the number of files. Breaks off, after the rows that are there are
+// written, when `interrupted` says so (`client` is shut down), when a call is UNAVAILABLE after all
+// its retries, or when a row cannot be written.
+EmbedFilesResult EmbedFiles(Client& client, const std::vector<std::string>& files,
+                            const EmbedFilesOptions& options, RowWriter& writer,
+                            absl::FunctionRef<bool()> interrupted,
+                            absl::FunctionRef<void(const Progress&)> progress);
+
+}  // namespace tome::client
+
+#endif  // TOME_CLIENT_CLI_EMBED_FILES_H_

@@ -1,0 +1,19 @@
+#ifndef TOME_CLIENT_CLI_FAILURES_H_
+#define TOME_CLIENT_CLI_FAILURES_H_
+
+#include <vector>
+
+#include "client/cli/input_files.h"
+#include "client/cli/json.h"
+
+namespace tome::client {
+
+// A list of the files that failed, each with its error; nothing for none. On standard error.
+void PrintFailures(const std::vector<FailedFile>& failed);
+
+// [{"path": ..., "error": {...}}, ...].
+Json ToJson(const std::vector<FailedFile>& failed);
+
+}  // namespace tome::client
+
+#endif  // TOME_CLIENT_CLI_FAILURES_H_

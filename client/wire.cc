@@ -1,0 +1,222 @@
+#include "client/wire.h"
+
+#include <google/rpc/error_details.pb.h>
+#include <google/rpc/status.pb.h>
+
+#include <optional>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+
+#include "client/decode_vector.h"
+#include "client/status.h"
+
+namespace tome::client {
+namespace {
+
+template <typename... Functions>
+struct Overloaded : Functions... {
+  using Functions::operator()...;
+};
+template <typename... Functions>
+Overloaded(Functions...) -> Overloaded<Functions...>;
+
+absl::Duration FromWire(const google::protobuf::Duration& duration) {
+  return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
+}
+
+template <typename Pixels>
+void SetPixels(Pixels&& from, tome::v1::RawImage* to) {
+  to->set_height(from.height);
+  to->set_width(from.width);
+  to->set_data(std::move(from.pixels));
+}
+
+void SetSchedule(const Schedule& schedule, tome::v1::MergeSpec* to) {
+  std::visit(Overloaded{[&](const ConstantSchedule& constant) { to->set_constant(constant.r); },
+                        [&](const LinearSchedule& linear) {
+                          to->mutable_linear()->set_mean_r(linear.mean_r);
+                          to->mutable_linear()->set_inflection(linear.inflection);
+                        },
+                        [&](const PerBlockSchedule& per_block) {
+                          to->mutable_per_block()->mutable_r()->Assign(per_block.r.begin(),
+                                                                       per_block.r.end());
+                        }},
+             schedule);
+}
+
+std::optional<Schedule> FromWire(const tome::v1::MergeSpec& spec) {
+  switch (spec.kind_case()) {
+    case tome::v1::MergeSpec::kConstant:
+      return ConstantSchedule{spec.constant()};
+    case tome::v1::MergeSpec::kLinear:
+      return LinearSchedule{spec.linear().mean_r(), spec.linear().inflection()};
+    case tome::v1::MergeSpec::kPerBlock:
+      return PerBlockSchedule{{spec.per_block().r().begin(), spec.per_block().r().end()}};
+    default:
+      return std::nullopt;
+  }
+}
+
+tome::v1::ElementType ToWire(ElementType type) {
+  switch (type) {
+    case ElementType::kFloat32:
+      return tome::v1::ELEMENT_TYPE_FLOAT32;
+    case ElementType::kFloat16:
+      return tome::v1::ELEMENT_TYPE_FLOAT16;
+    case ElementType::kInt8:
+      return tome::v1::ELEMENT_TYPE_INT8;
+  }
+  return tome::v1::ELEMENT_TYPE_UNSPECIFIED;
+}
+
+std::optional<std::vector<float>> Decode(const tome::v1::Vector& vector) {
+  switch (vector.type()) {
+    case tome::v1::ELEMENT_TYPE_FLOAT32:
+      return DecodeVector(ElementType::kFloat32, vector.data(), vector.dimensions(), 1.0f);
+    case tome::v1::ELEMENT_TYPE_FLOAT16:
+      return DecodeVector(ElementType::kFloat16, vector.data(), vector.dimensions(), 1.0f);
+    case tome::v1::ELEMENT_TYPE_INT8:
+      return DecodeVector(ElementType::kInt8, vector.data(), vector.dimensions(), vector.scale());
+    default:
+      return std::nullopt;
+  }
+}
+
+Timing FromWire(const tome::v1::Timing& timing) {
+  Timing result;
+  if (timing.has_decode()) result.decode = FromWire(timing.decode());
+  if (timing.has_preprocess()) result.preprocess = FromWire(timing.preprocess());
+  if (timing.has_queue()) result.queue = FromWire(timing.queue());
+  if (timing.has_compute()) result.compute = FromWire(timing.compute());
+  result.batch_images = static_cast<int>(timing.batch_images());
+  return result;
+}
+
+MergeMap FromWire(const tome::v1::MergeMap& map) {
+  MergeMap result;
+  result.grid_height = static_cast<int>(map.grid_height());
+  result.grid_width = static_cast<int>(map.grid_width());
+  result.group_of_patch.assign(map.group_of_patch().begin(), map.group_of_patch().end());
+  result.size.assign(map.size().begin(), map.size().end());
+  return result;
+}
+
+// The field that a BadRequest among the details names; empty if there is none.
+std::string FieldIn(const google::rpc::Status& details) {
+  for (const google::protobuf::Any& detail : details.details()) {
+    google::rpc::BadRequest bad_request;
+    if (detail.UnpackTo(&bad_request) && bad_request.field_violations_size() > 0) {
+      return bad_request.field_violations(0).field();
+    }
+  }
+  return "";
+}
+
+}  // namespace
+
+tome::v1::EmbedRequest ToWire(ImageInput image, const EmbedOptions& options) {
+  tome::v1::EmbedRequest request;
+  request.set_model(options.model);
+  request.set_if_weights_digest(options.if_weights_digest);
+  std::visit(
+      Overloaded{
+          [&](EncodedImage& file) { request.mutable_input()->set_encoded(std::move(file.bytes)); },
+          [&](RgbImage& rgb) { SetPixels(std::move(rgb), request.mutable_input()->mutable_rgb()); },
+          [&](ModelPixels& pixels) {
+            SetPixels(std::move(pixels), request.mutable_input()->mutable_model_pixels());
+          }},
+      image);
+  if (options.schedule.has_value()) SetSchedule(*options.schedule, request.mutable_merge());
+  tome::v1::OutputSpec& output = *request.mutable_output();
+  output.set_element_type(ToWire(options.output.element_type));
+  output.set_normalization(options.output.normalize ? tome::v1::NORMALIZATION_L2
+                                                    : tome::v1::NORMALIZATION_NONE);
+  output.set_dimensions(options.output.dimensions);
+  output.set_merge_map(options.output.merge_map);
+  output.set_tokens(options.output.tokens);
+  return request;
+}
+
+absl::StatusOr<Embedding> FromWire(const tome::v1::EmbedResponse& response) {
+  const tome::v1::Embedding& from = response.embedding();
+  std::optional<std::vector<float>> vector = Decode(from.vector());
+  if (!vector.has_value()) {
+    return absl::InternalError(absl::StrCat(
+        "the server's vector does not fit its description: ", from.vector().data().size(),
+        " bytes for ", from.vector().dimensions(), " elements of ",
+        tome::v1::ElementType_Name(from.vector().type())));
+  }
+  Embedding embedding;
+  embedding.model = response.model().name();
+  embedding.weights_digest = response.model().weights_digest();
+  embedding.vector = *std::move(vector);
+  const tome::v1::Applied& applied = from.applied();
+  embedding.merged_per_block.assign(applied.merged_per_block().begin(),
+                                    applied.merged_per_block().end());
+  embedding.tokens_in = static_cast<int>(applied.tokens_in());
+  embedding.tokens_out = static_cast<int>(applied.tokens_out());
+  embedding.gflops = applied.gflops();
+  embedding.gflops_unmerged = applied.gflops_unmerged();
+  embedding.timing = FromWire(from.timing());
+  if (from.has_merge_map()) embedding.merge_map = FromWire(from.merge_map());
+  if (from.has_tokens()) {
+    const size_t count = size_t{from.tokens().count()} * from.tokens().dimensions();
+    std::optional<std::vector<float>> values =
+        DecodeVector(ElementType::kFloat32, from.tokens().data(), count, 1.0f);
+    if (!values.has_value()) {
+      return absl::InternalError(absl::StrCat(
+          "the server's tokens do not fit their description: ", from.tokens().data().size(),
+          " bytes for ", from.tokens().count(), " x ", from.tokens().dimensions(), " floats"));
+    }
+    embedding.tokens = Tokens{static_cast<int>(from.tokens().count()),
+                              static_cast<int>(from.tokens().dimensions()), *std::move(values)};
+  }
+  return embedding;
+}
+
+Model FromWire(const tome::v1::Model& model) {
+  Model result;
+  result.name = model.name();
+  result.weights_digest = model.weights_digest();
+  result.architecture = model.architecture();
+  result.family = model.family();
+  result.dtype = model.dtype();
+  result.device = model.device();
+  result.embedding_dimensions = static_cast<int>(model.embedding_dimensions());
+  result.token_dimensions = static_cast<int>(model.token_dimensions());
+  result.input_height = static_cast<int>(model.input_height());
+  result.input_width = static_cast<int>(model.input_width());
+  result.patch_size = static_cast<int>(model.patch_size());
+  result.tokens = static_cast<int>(model.tokens());
+  result.prefix_tokens = static_cast<int>(model.prefix_tokens());
+  result.blocks = static_cast<int>(model.blocks());
+  result.maximum_r = static_cast<int>(model.maximum_r());
+  result.proportional_attention = model.proportional_attention();
+  result.default_schedule = FromWire(model.default_merge());
+  result.gflops_unmerged = model.gflops_unmerged();
+  return result;
+}
+
+Limits FromWire(const tome::v1::Limits& limits) {
+  Limits result;
+  result.encoded_bytes = limits.encoded_bytes();
+  result.pixels = limits.pixels();
+  result.side_pixels = limits.side_pixels();
+  result.images_per_call = limits.images_per_call();
+  result.message_bytes = limits.message_bytes();
+  result.default_timeout = FromWire(limits.default_timeout());
+  result.maximum_timeout = FromWire(limits.maximum_timeout());
+  return result;
+}
+
+absl::Status FromWire(const grpc::Status& status, absl::string_view request_id) {
+  google::rpc::Status details;
+  const bool parsed = details.ParseFromString(status.error_details());
+  return MakeStatus(static_cast<absl::StatusCode>(status.error_code()), status.error_message(),
+                    parsed ? FieldIn(details) : "", request_id);
+}
+
+}  // namespace tome::client
