@@ -95,8 +95,8 @@ absl::Status App::Start() {
                        {"compute_threads", compute_threads_}});
   std::vector<ServedModel> served;
   for (const ModelConfig& model : config_.models) {
-    if (StopRequested()) return absl::OkStatus();
     absl::StatusOr<Model> loaded = LoadModel(model);
+    if (StopRequested()) return absl::OkStatus();
     if (!loaded.ok()) return About(absl::StrCat("model ", model.name), loaded.status());
     served.push_back({.name = model.name,
                       .facts = &loaded->engine->facts(),
@@ -104,7 +104,6 @@ absl::Status App::Start() {
                       .default_schedule = model.default_schedule});
     models_.push_back(*std::move(loaded));
   }
-  if (StopRequested()) return absl::OkStatus();
   for (const Model& model : models_) model.batcher->Start();
   service_.Serve(std::move(served));
   server_->SetServing(true);
@@ -134,10 +133,12 @@ absl::StatusOr<App::Model> App::LoadModel(const ModelConfig& config) {
   const ModelFacts& facts = model.engine->facts();
   TOME_RETURN_IF_ERROR(CheckDefaultSchedule(config.default_schedule, facts.blocks));
   const absl::Duration load = clock_.Now() - begin;
+  TOME_RETURN_IF_ERROR(CheckNotStopped());
   const int largest =
       std::clamp(config_.max_batch_tokens / facts.tokens(), 1, config_.max_batch_images);
   const std::array<int, 2> sizes = {1, std::min(largest, kWarmUpImages)};
   TOME_ASSIGN_OR_RETURN(const absl::Duration warm_up, WarmUp(*model.engine, sizes, clock_));
+  TOME_RETURN_IF_ERROR(CheckNotStopped());
   TOME_RETURN_IF_ERROR(SelfTest(*model.engine));
   LogInfo("model ready", {{"model", config.name},
                           {"architecture", facts.architecture},
@@ -163,6 +164,10 @@ void App::RequestStop() {
 bool App::StopRequested() {
   MutexLock lock(mu_);
   return stop_requested_;
+}
+
+absl::Status App::CheckNotStopped() {
+  return StopRequested() ? absl::CancelledError("stopped") : absl::OkStatus();
 }
 
 void App::AwaitStop() {

@@ -57,8 +57,10 @@ class App {
       BearerTokens tokens);
 
   absl::Status Listen();
+  // CANCELLED if a stop is requested meanwhile.
   absl::StatusOr<Model> LoadModel(const ModelConfig& model);
   bool StopRequested() ABSL_LOCKS_EXCLUDED(mu_);
+  absl::Status CheckNotStopped() ABSL_LOCKS_EXCLUDED(mu_);
   // "HOST:PORT", or "off".
   std::string MetricsAddress() const;
 

@@ -47,7 +47,7 @@ class SignalThread {
 
   ~SignalThread() {
     over_.store(true);
-    pthread_kill(thread_.native_handle(), SIGTERM);
+    pthread_kill(thread_.native_handle(), SIGINT);
     thread_.join();
   }
 

@@ -1,5 +1,6 @@
 #include "server/rpc/health.h"
 
+#include <optional>
 #include <utility>
 
 namespace tome {
@@ -12,42 +13,24 @@ constexpr char kLiveness[] = "liveness";
 
 }  // namespace
 
-// One Watch call: at most one message on its way at a time, and the newest status after it.
-// All of it is guarded by the service's mutex, which outlives the watcher: once Finish is called,
-// OnDone may delete it as soon as the mutex is free.
+// One Watch call. What it holds is guarded by the service's mutex, which outlives it: once Finish
+// is called, OnDone may delete it as soon as the mutex is free.
 class HealthService::Watcher final : public grpc::ServerWriteReactor<HealthCheckResponse> {
  public:
-  Watcher(HealthService& health, std::string name) : health_(health), name_(std::move(name)) {}
-
-  void SendNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(health_.mu_) {
-    if (writing_ || finished_) return;
-    const HealthCheckResponse::ServingStatus status = health_.StatusOf(name_);
-    if (cancelled_) {
-      finished_ = true;
-      Finish(grpc::Status::CANCELLED);
-    } else if (sent_ != status) {
-      sent_ = status;
-      writing_ = true;
-      response_.set_status(status);
-      StartWrite(&response_);
-    } else if (health_.ending_) {
-      finished_ = true;
-      Finish(grpc::Status(grpc::StatusCode::UNAVAILABLE, "the server is shutting down"));
-    }
-  }
+  Watcher(HealthService& health, std::string watched) : name(std::move(watched)), health_(health) {}
 
   void OnWriteDone(bool ok) override {
     MutexLock lock(health_.mu_);
-    writing_ = false;
+    writing = false;
     // A message that cannot be sent has lost its reader.
-    cancelled_ |= !ok;
-    SendNext();
+    cancelled |= !ok;
+    health_.SendNext(*this);
   }
 
   void OnCancel() override {
     MutexLock lock(health_.mu_);
-    cancelled_ = true;
-    SendNext();
+    cancelled = true;
+    health_.SendNext(*this);
   }
 
   void OnDone() override {
@@ -58,14 +41,15 @@ class HealthService::Watcher final : public grpc::ServerWriteReactor<HealthCheck
     delete this;
   }
 
+  const std::string name;
+  HealthCheckResponse response;
+  std::optional<HealthCheckResponse::ServingStatus> sent;
+  bool writing = false;
+  bool cancelled = false;
+  bool finished = false;
+
  private:
   HealthService& health_;
-  const std::string name_;
-  HealthCheckResponse response_;
-  std::optional<HealthCheckResponse::ServingStatus> sent_ ABSL_GUARDED_BY(health_.mu_);
-  bool writing_ ABSL_GUARDED_BY(health_.mu_) = false;
-  bool cancelled_ ABSL_GUARDED_BY(health_.mu_) = false;
-  bool finished_ ABSL_GUARDED_BY(health_.mu_) = false;
 };
 
 HealthService::HealthService(absl::string_view service) : service_(service) {}
@@ -73,13 +57,13 @@ HealthService::HealthService(absl::string_view service) : service_(service) {}
 void HealthService::SetServing(bool serving) {
   MutexLock lock(mu_);
   serving_ = serving;
-  for (Watcher* watcher : watchers_) watcher->SendNext();
+  for (Watcher* watcher : watchers_) SendNext(*watcher);
 }
 
 void HealthService::EndWatches() {
   MutexLock lock(mu_);
   ending_ = true;
-  for (Watcher* watcher : watchers_) watcher->SendNext();
+  for (Watcher* watcher : watchers_) SendNext(*watcher);
 }
 
 grpc::ServerUnaryReactor* HealthService::Check(grpc::CallbackServerContext* context,
@@ -105,8 +89,25 @@ grpc::ServerWriteReactor<HealthCheckResponse>* HealthService::Watch(
   auto* watcher = new Watcher(*this, request->service());
   MutexLock lock(mu_);
   watchers_.insert(watcher);
-  watcher->SendNext();
+  SendNext(*watcher);
   return watcher;
+}
+
+void HealthService::SendNext(Watcher& watcher) {
+  if (watcher.writing || watcher.finished) return;
+  const HealthCheckResponse::ServingStatus status = StatusOf(watcher.name);
+  if (watcher.cancelled) {
+    watcher.finished = true;
+    watcher.Finish(grpc::Status::CANCELLED);
+  } else if (watcher.sent != status) {
+    watcher.sent = status;
+    watcher.writing = true;
+    watcher.response.set_status(status);
+    watcher.StartWrite(&watcher.response);
+  } else if (ending_) {
+    watcher.finished = true;
+    watcher.Finish(grpc::Status(grpc::StatusCode::UNAVAILABLE, "the server is shutting down"));
+  }
 }
 
 HealthCheckResponse::ServingStatus HealthService::StatusOf(const std::string& name) const {

@@ -3,7 +3,6 @@
 
 #include <grpc/health/v1/health.grpc.pb.h>
 
-#include <optional>
 #include <set>
 #include <string>
 
@@ -38,6 +37,9 @@ class HealthService final : public grpc::health::v1::Health::CallbackService {
 
  private:
   class Watcher;
+
+  // At most one message is on its way, and after it the newest status.
+  void SendNext(Watcher& watcher) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   grpc::health::v1::HealthCheckResponse::ServingStatus StatusOf(const std::string& name) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

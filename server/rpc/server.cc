@@ -1,5 +1,6 @@
 #include "server/rpc/server.h"
 
+#include <grpc/support/log.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/resource_quota.h>
 #include <grpcpp/server_builder.h>
@@ -7,10 +8,10 @@
 #include <algorithm>
 #include <chrono>
 #include <limits>
-#include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/string_view.h"
+
+#include "server/base/log.h"
 
 namespace tome {
 namespace {
@@ -29,10 +30,18 @@ constexpr int kKeepaliveMilliseconds = 60'000;
 constexpr int kKeepaliveTimeoutMilliseconds = 20'000;
 constexpr int kMinClientPingMilliseconds = 10'000;
 
+// gRPC's own lines in the form of ours. Its errors are warnings here: most are connections that
+// strangers broke off; what stops us comes as a status, too.
+void LogOfGrpc(gpr_log_func_args* line) {
+  Log(line->severity == GPR_LOG_SEVERITY_ERROR ? LogLevel::kWarning : LogLevel::kDebug, "grpc",
+      {{"message", line->message}});
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(
     const Options& options, v1::EmbeddingService::CallbackService& service) {
+  gpr_set_log_function(&LogOfGrpc);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
 
   auto server = std::unique_ptr<RpcServer>(new RpcServer);

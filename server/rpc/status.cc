@@ -22,7 +22,7 @@ namespace {
 constexpr size_t kLongestText = 1024;
 
 std::string Shortened(absl::string_view text) {
-  if (text.size() <= kLongestText) return std::string(text);
+  if (text.size() <= kLongestText) return {text.data(), text.size()};
   size_t end = kLongestText;
   // Not inside a UTF-8 sequence: its later bytes are 10xxxxxx.
   while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
@@ -64,7 +64,7 @@ grpc::Status ToGrpcStatus(const absl::Status& status, absl::string_view request_
   rich.set_code(static_cast<int>(code));
   rich.set_message(text);
   google::rpc::RequestInfo request;
-  request.set_request_id(std::string(request_id));
+  request.set_request_id(request_id.data(), request_id.size());
   rich.add_details()->PackFrom(request);
   if (const std::optional<std::string> field = FieldOf(status); field.has_value()) {
     google::rpc::BadRequest bad_request;
