@@ -17,8 +17,11 @@ deploy/setup.sh
 
 echo "quickstart: building into build/release (minutes the first time)"
 mkdir -p build
+# A build folder that tests/run.sh or a developer configured keeps its tests.
+configure=(cmake --preset release)
+[[ -f build/release/CMakeCache.txt ]] || configure+=(-DTOME_BUILD_TESTS=OFF)
 {
-  cmake --preset release -DTOME_BUILD_TESTS=OFF
+  "${configure[@]}"
   cmake --build --preset release --target tome-server tome
 } >build/quickstart-build.log 2>&1 || { tail -n 40 build/quickstart-build.log; echo "quickstart: the build failed" >&2; exit 1; }
 
