@@ -3,6 +3,9 @@
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/constant_pad_nd.h>
 
+#include <cstdint>
+#include <optional>
+#include <string_view>
 #include <utility>
 
 namespace tome {

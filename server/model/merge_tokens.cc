@@ -9,10 +9,10 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "server/model/precision.h"
+
 namespace tome {
 namespace {
-
-constexpr c10::ScalarType kFloat = c10::ScalarType::Float;
 
 // Row numbers of the packed tokens for one block's merge, over all images.
 struct MergeRows {

@@ -28,9 +28,9 @@ namespace tome {
 // therefore only what treats each row by itself (linear layers as linear.h says, layer norm) or
 // each element exactly alike (sums, GELU by oneDNN); attention, matching, merging and pooling run
 // on one image's rows at a time.
-inline bool IsComputeType(c10::ScalarType type) {
-  return type == c10::ScalarType::Float || type == c10::ScalarType::BFloat16;
-}
+
+// Every float32 of the right-hand column.
+inline constexpr c10::ScalarType kFloat = c10::ScalarType::Float;
 
 }  // namespace tome
 

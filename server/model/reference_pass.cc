@@ -2,7 +2,6 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
-#include <ATen/ops/from_blob.h>
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/layer_norm.h>
 #include <ATen/ops/matmul.h>
@@ -11,15 +10,15 @@
 #include <ATen/ops/stack.h>
 #include <ATen/ops/tensor.h>
 
+#include <array>
 #include <cmath>
 #include <tuple>
 
 #include "server/model/merge_tokens.h"
+#include "server/model/precision.h"
 
 namespace tome {
 namespace {
-
-constexpr c10::ScalarType kFloat = c10::ScalarType::Float;
 
 at::Tensor PerChannel(const std::array<float, 3>& values) {
   return at::tensor(values).view({1, 3, 1, 1});

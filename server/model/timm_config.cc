@@ -6,9 +6,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include <nlohmann/json.hpp>
 
 #include "server/base/status.h"

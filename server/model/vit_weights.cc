@@ -4,9 +4,13 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 
+#include <cstddef>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+
+#include "server/model/precision.h"
 
 namespace tome {
 namespace {

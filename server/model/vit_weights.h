@@ -38,7 +38,7 @@ struct VitWeights {
 };
 
 // Converts and packs. REQUIRES: `tensors` passed DescribeVit with the result `vit`, and
-// IsComputeType(compute_type). Throws what Torch throws.
+// compute_type Float or BFloat16. Throws what Torch throws.
 VitWeights LoadVitWeights(const VitDescription& vit, const SafetensorsFile& tensors,
                           c10::ScalarType compute_type);
 
