@@ -114,6 +114,7 @@ TEST(ParseConfigFileTest, WhatIsNotTomlIsNamedWithItsLineAndTheUsualRemedy) {
   EXPECT_THAT(ErrorOf("a = \"x\ny\"\n"), StartsWith("f.toml:1: "));
   EXPECT_THAT(ErrorOf("a = '\xff'\n"), StartsWith("f.toml:1: "));
   EXPECT_THAT(ErrorOf("[model.a\nx = 1\n"), StartsWith("f.toml:1: "));
+  EXPECT_THAT(ErrorOf("[.a]\nx = 1\n"), StartsWith("f.toml:1: "));
 }
 
 TEST(ParseConfigFileTest, AValueOfAnotherTypeIsNamedWithItsKeyAndLine) {
@@ -144,6 +145,7 @@ TEST(ParseConfigFileTest, NoKeyOrNameBreaksALine) {
   EXPECT_EQ(Parse("[model.\"a\\nb\"]").models.at(0).name, "a\\nb");
   EXPECT_THAT(ErrorOf("\"a\\nb\" = true"), HasSubstr("a\\nb (f.toml:1)"));
   ErrorOf("\"a\\nb\" = 1\n\"a\\nb\" = 1");
+  EXPECT_THAT(ErrorOf("a = tru\n"), HasSubstr("expected 'true', saw 'tru '"));
 }
 
 }  // namespace
