@@ -57,19 +57,20 @@ absl::StatusOr<Result> Await(
 }  // namespace
 
 struct Client::Impl {
-  // Calls `method` of `stub` with retries; `convert` makes the result of an OK response.
-  template <typename Result, typename Stub, typename Request, typename Response, typename Convert>
-  void Call(Stub& stub,
-            void (Stub::async::*method)(grpc::ClientContext*, const Request*, Response*,
-                                        std::function<void(grpc::Status)>),
+  // Calls `method` of a stub's callback interface with retries; `convert` makes the result of an OK
+  // response.
+  template <typename Result, typename Async, typename Request, typename Response, typename Convert>
+  void Call(Async* stub,
+            void (Async::*method)(grpc::ClientContext*, const Request*, Response*,
+                                  std::function<void(grpc::Status)>),
             Request request, const CallOptions& options, Convert convert,
             absl::AnyInvocable<void(absl::StatusOr<Result>)> done) {
     const std::string id = options.request_id.empty() ? NewRequestId() : options.request_id;
     UnaryCall<Request, Response>::Start(
         calls,
-        [&stub, method](grpc::ClientContext* context, const Request* sent, Response* received,
-                        std::function<void(grpc::Status)> ended) {
-          (stub.async()->*method)(context, sent, received, std::move(ended));
+        [stub, method](grpc::ClientContext* context, const Request* sent, Response* received,
+                       std::function<void(grpc::Status)> ended) {
+          (stub->*method)(context, sent, received, std::move(ended));
         },
         std::move(request), {options.timeout, id, bearer_token, options.retry.value_or(retry)},
         [options, id, convert = std::move(convert), done = std::move(done)](
@@ -117,7 +118,8 @@ absl::StatusOr<Embedding> Client::Embed(ImageInput image, const EmbedOptions& op
 
 void Client::EmbedAsync(ImageInput image, const EmbedOptions& options, EmbedDone done) {
   impl_->Call<Embedding>(
-      *impl_->embedding, &EmbeddingStub::async::Embed, ToWire(std::move(image), options), options,
+      impl_->embedding->async(), &EmbeddingStub::async::Embed, ToWire(std::move(image), options),
+      options,
       [](tome::v1::EmbedResponse response, const std::string& id,
          int retries) -> absl::StatusOr<Embedding> {
         absl::StatusOr<Embedding> embedding = FromWire(response);
@@ -134,7 +136,7 @@ void Client::EmbedAsync(ImageInput image, const EmbedOptions& options, EmbedDone
 absl::StatusOr<std::vector<Model>> Client::ListModels(const CallOptions& options) {
   return Await<std::vector<Model>>([&](auto done) {
     impl_->Call<std::vector<Model>>(
-        *impl_->embedding, &EmbeddingStub::async::ListModels, tome::v1::ListModelsRequest(),
+        impl_->embedding->async(), &EmbeddingStub::async::ListModels, tome::v1::ListModelsRequest(),
         options,
         [](const tome::v1::ListModelsResponse& response, const std::string&, int) {
           std::vector<Model> models;
@@ -151,7 +153,7 @@ absl::StatusOr<ModelAndLimits> Client::GetModel(const std::string& name,
   request.set_name(name);
   return Await<ModelAndLimits>([&](auto done) {
     impl_->Call<ModelAndLimits>(
-        *impl_->embedding, &EmbeddingStub::async::GetModel, std::move(request), options,
+        impl_->embedding->async(), &EmbeddingStub::async::GetModel, std::move(request), options,
         [](const tome::v1::GetModelResponse& response, const std::string&, int) {
           return ModelAndLimits{FromWire(response.model()), FromWire(response.limits())};
         },
@@ -167,7 +169,7 @@ absl::StatusOr<HealthStatus> Client::Health(const std::string& service,
   once.retry = RetryPolicy{.max_pushback_retries = 0, .max_unavailable_retries = 0};
   absl::StatusOr<HealthStatus> health = Await<HealthStatus>([&](auto done) {
     impl_->Call<HealthStatus>(
-        *impl_->health, &HealthStub::async::Check, std::move(request), once,
+        impl_->health->async(), &HealthStub::async::Check, std::move(request), once,
         [](const grpc::health::v1::HealthCheckResponse& response, const std::string&, int) {
           return response.status() == grpc::health::v1::HealthCheckResponse::SERVING
                      ? HealthStatus::kServing

@@ -11,8 +11,11 @@ namespace tome::client {
 
 // When a failed call is sent again. Only two failures are worth it:
 // - RESOURCE_EXHAUSTED with the server's grpc-retry-pushback-ms: its queue was full, and it says
-//   for how long. Without the hint it may mean a message over the limit, which stays over it.
-// - UNAVAILABLE: no connection, or a server that starts or drains. The wait doubles each time.
+//   for how long. Without the hint it may mean a message over the limit, which stays over it. A
+//   call that is refused again waits for its backoff if that is longer: the hint does not know how
+//   many others come back for the same place.
+// - UNAVAILABLE: no connection, or a server that starts or drains.
+// The backoff doubles from retry to retry.
 // Embedding changes nothing on the server, so that sending twice is safe.
 struct RetryPolicy {
   int max_pushback_retries = 50;

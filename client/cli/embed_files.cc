@@ -23,10 +23,7 @@ class Run {
   EmbedFilesResult EmbedAll(absl::FunctionRef<bool()> interrupted,
                             absl::FunctionRef<void(const Progress&)> progress) {
     for (;;) {
-      if (result_.broken_off.ok() && interrupted()) {
-        BreakOff(absl::CancelledError("interrupted"));
-        client_.Shutdown();
-      }
+      if (interrupted()) BreakOff(absl::CancelledError("interrupted"));
       progress({static_cast<int>(files_.size()), result_.embedded,
                 static_cast<int>(result_.failed.size())});
       switch (WaitForNextStep()) {
@@ -111,8 +108,7 @@ class Run {
       }
       if (!absl::IsInvalidArgument(status)) {
         writable_ = false;
-        BreakOff(status);
-        return client_.Shutdown();
+        return BreakOff(status);
       }
     }
     if (absl::IsUnavailable(status)) BreakOff(status);
@@ -121,7 +117,9 @@ class Run {
 
   // The first reason stands.
   void BreakOff(const absl::Status& reason) {
-    if (result_.broken_off.ok()) result_.broken_off = reason;
+    if (!result_.broken_off.ok()) return;
+    result_.broken_off = reason;
+    client_.Shutdown();
   }
 
   Client& client_;

@@ -29,11 +29,11 @@ struct EmbedFilesResult {
   absl::Status broken_off;  // why no more was sent: CANCELLED, UNAVAILABLE or the writer's UNKNOWN
 };
 
-// Embeds the files and writes their rows in the files' order, leaving out those that fail. At most
-// `concurrency` files are in memory, and a row waits for at most 4 * concurrency earlier ones:
-// memory does not grow with the number of files. Breaks off, after the rows that are there are
-// written, when `interrupted` says so (`client` is shut down), when a call is UNAVAILABLE after all
-// its retries, or when a row cannot be written.
+// Embeds the files and writes their rows in the files' order, leaving out those that fail. Memory
+// does not grow with the number of files: at most `concurrency` of them are read at once, and at
+// most 4 * concurrency rows wait for an earlier one. Breaks off when `interrupted` says so, when a
+// call is UNAVAILABLE after all its retries, or when a row cannot be written: shuts `client` down
+// and writes the rows that are there, unless writing failed.
 EmbedFilesResult EmbedFiles(Client& client, const std::vector<std::string>& files,
                             const EmbedFilesOptions& options, RowWriter& writer,
                             absl::FunctionRef<bool()> interrupted,

@@ -102,9 +102,9 @@ TEST(CliEmbedTest, WritesANumpyFileAndThePathsOfItsRows) {
 TEST(CliEmbedTest, KeepsTheOrderOfTheFilesWhateverTheOrderOfTheAnswers) {
   // The first answer comes when no other can wait for it any more: concurrency 2 leaves room for 8
   // rows, all of which but the first have been answered by then.
-  FakeServer server([](const EmbedRequest& request, int call) {
+  FakeServer server([](const EmbedRequest& request, int) {
     FakeServer::Reply reply = AnswerNumber(request);
-    if (call == 0) reply.after_calls = 8;
+    if (request.input().encoded() == "0") reply.after_calls = 8;
     return reply;
   });
   TemporaryFolder folder;
@@ -124,13 +124,13 @@ TEST(CliEmbedTest, KeepsTheOrderOfTheFilesWhateverTheOrderOfTheAnswers) {
 
 TEST(CliEmbedTest, SendsNothingBeyondTheWindowOfRowsThatWaitForAnEarlierOne) {
   // The first file is answered by a ninth call alone, which concurrency 2 never sends before it.
-  FakeServer server([](const EmbedRequest& request, int call) {
+  FakeServer server([](const EmbedRequest& request, int) {
     FakeServer::Reply reply = AnswerNumber(request);
-    if (call == 0) reply.after_calls = 9;
+    if (request.input().encoded() == "0") reply.after_calls = 9;
     return reply;
   });
   TemporaryFolder folder;
-  for (int i = 0; i < 10; ++i) folder.Write(std::to_string(i) + ".jpg", "1");
+  for (int i = 0; i < 10; ++i) folder.Write(std::to_string(i) + ".jpg", std::to_string(i));
 
   const auto result = TomeProcess::Run(
       server.address(), {"embed", folder.path(), "--concurrency", "2", "--timeout", "2s"});

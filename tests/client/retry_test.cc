@@ -24,6 +24,18 @@ TEST(RetriesTest, WaitsAsLongAsTheServerAsksAndUpToAQuarterMore) {
   EXPECT_EQ(retries.count(), 2);
 }
 
+TEST(RetriesTest, ACallRefusedAgainAndAgainComesBackLessAndLessOften) {
+  Retries retries(
+      {.initial_backoff = absl::Milliseconds(100), .max_backoff = absl::Milliseconds(500)});
+
+  for (const int milliseconds : {150, 150, 200, 400, 500, 500}) {
+    EXPECT_THAT(retries.Next(StatusCode::kResourceExhausted, "150", 0.0, kLong),
+                Optional(absl::Milliseconds(milliseconds)));
+  }
+  EXPECT_THAT(retries.Next(StatusCode::kResourceExhausted, "700", 0.0, kLong),
+              Optional(absl::Milliseconds(700)));
+}
+
 TEST(RetriesTest, DoesNotRetryAFullQueueWithoutAUsableHint) {
   Retries retries{RetryPolicy()};
 
