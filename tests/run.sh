@@ -27,7 +27,8 @@ step() {
 }
 
 install() {
-  deploy/setup.sh clang clang-format clang-tidy libgmock-dev libgtest-dev openssl prometheus python3-venv
+  deploy/setup.sh clang clang-format clang-tidy libclang-rt-14-dev libgmock-dev libgtest-dev \
+    openssl prometheus python3-venv
   if ! cmp -s tests/requirements.txt "$environment/installed"; then
     python3 -m venv --clear "$environment"
     "$python" -m pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
@@ -41,15 +42,22 @@ lint() {
   python3 tests/lint/include_table_test.py
 }
 
-# build PRESET [CMAKE_ARGUMENT...]
+# build PRESET [TARGET...]
 build() {
   local preset=$1
   shift
-  cmake --preset "$preset" -DTOME_BUILD_TESTS=ON "$@" >/dev/null
-  cmake --build --preset "$preset" -- -j "$jobs" --quiet
+  cmake --preset "$preset" -DTOME_BUILD_TESTS=ON >/dev/null
+  cmake --build --preset "$preset" ${1+--target "$@"} -- -j "$jobs" --quiet
 }
 
-unit() { ctest --preset "$1" --no-tests=error --progress -j "$jobs"; }
+unit() {
+  ctest --preset "$1" --no-tests=error -j "$jobs" --quiet --output-log "build/$1/tests.log" || {
+    grep -E '\*\*\*|Failed|tests passed' "build/$1/tests.log" | tail -n 60
+    ctest --preset "$1" --rerun-failed --output-on-failure
+    return 1
+  }
+  tail -n 4 "build/$1/tests.log"
+}
 
 python_tests() { "$python" -m pytest -q --durations=5 "$@"; }
 
@@ -63,7 +71,7 @@ step "AddressSanitizer build" build asan
 step "AddressSanitizer tests" unit asan
 step "ThreadSanitizer build" build tsan
 step "ThreadSanitizer tests" unit tsan
-step "clang thread-safety build" build clang
+step "clang build with LibTorch" build clang tome-server tome
 if $full; then
   step "clang-tidy" tests/lint/clang_tidy.sh build/clang
 fi
