@@ -51,12 +51,9 @@ build() {
 }
 
 unit() {
-  ctest --preset "$1" --no-tests=error -j "$jobs" --quiet --output-log "build/$1/tests.log" || {
-    grep -E '\*\*\*|Failed|tests passed' "build/$1/tests.log" | tail -n 60
-    ctest --preset "$1" --rerun-failed --output-on-failure
-    return 1
-  }
-  tail -n 4 "build/$1/tests.log"
+  local log=build/$1/tests.log
+  ctest --preset "$1" --no-tests=error -j "$jobs" --quiet --output-log "$log" || { tail -n 200 "$log"; return 1; }
+  tail -n 4 "$log"
 }
 
 python_tests() { "$python" -m pytest -q --durations=5 "$@"; }
