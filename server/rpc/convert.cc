@@ -178,7 +178,7 @@ absl::StatusOr<OutputSpec> ToOutputSpec(const v1::OutputSpec& spec) {
     case v1::POOLING_MEAN:
       return absl::UnimplementedError(
           absl::StrCat("output.pooling: ", v1::Pooling_Name(spec.pooling()),
-                       " is not implemented yet, leave pooling out for the model's own"));
+                       " is not served by this version, leave pooling out for the model's own"));
     default:
       return InvalidField("output.pooling",
                           absl::StrCat(spec.pooling(), " is no pooling of this server"));

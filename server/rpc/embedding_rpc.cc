@@ -80,7 +80,8 @@ grpc::ServerUnaryReactor* EmbeddingRpc::EmbedBatch(grpc::CallbackServerContext* 
                                                    const v1::EmbedBatchRequest*,
                                                    v1::EmbedBatchResponse*) {
   return AnswerAtOnce(Method::kEmbedBatch, *context, [] {
-    return absl::UnimplementedError("EmbedBatch is not implemented yet, call Embed for each image");
+    return absl::UnimplementedError(
+        "EmbedBatch is not served by this version, call Embed for each image");
   });
 }
 
@@ -89,8 +90,8 @@ grpc::ServerBidiReactor<v1::EmbedStreamRequest, v1::EmbedStreamResponse>* Embedd
   Call call(Method::kEmbedStream, *context, metrics_, clock_);
   absl::Status status = tokens_.Check(*context);
   if (status.ok()) {
-    status =
-        absl::UnimplementedError("EmbedStream is not implemented yet, call Embed for each image");
+    status = absl::UnimplementedError(
+        "EmbedStream is not served by this version, call Embed for each image");
   }
   return new RefusedStream(call.End(status));
 }

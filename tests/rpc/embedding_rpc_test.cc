@@ -344,9 +344,9 @@ TEST(EmbeddingRpcTest, WhatIsNotImplementedYetSaysSoAndIsCounted) {
   const grpc::Status stream = server.stub->EmbedStream(&stream_context)->Finish();
 
   EXPECT_EQ(batch.error_code(), grpc::StatusCode::UNIMPLEMENTED);
-  EXPECT_THAT(batch.error_message(), HasSubstr("EmbedBatch is not implemented yet"));
+  EXPECT_THAT(batch.error_message(), HasSubstr("EmbedBatch is not served by this version"));
   EXPECT_EQ(stream.error_code(), grpc::StatusCode::UNIMPLEMENTED);
-  EXPECT_THAT(stream.error_message(), HasSubstr("EmbedStream is not implemented yet"));
+  EXPECT_THAT(stream.error_message(), HasSubstr("EmbedStream is not served by this version"));
   EXPECT_EQ(Finished(server, "EmbedBatch", "UNIMPLEMENTED"), 1);
   EXPECT_EQ(Finished(server, "EmbedStream", "UNIMPLEMENTED"), 1);
 }
