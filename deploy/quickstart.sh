@@ -51,7 +51,7 @@ address=$(sed -n 's/.* serving .*listen=\([^ ]*\).*/\1/p' "$log")
 metrics=$(sed -n 's/.* serving .*metrics=\([^ ]*\).*/\1/p' "$log")
 
 echo
-build/release/bin/tome --server "$address" compare deploy/photos --r 0,4,8,13,16
+build/release/bin/tome --server "$address" compare deploy/photos --r 0,4,8,13,16 --repeat 3
 echo
 echo "A few of its metrics, from http://$metrics/metrics:"
 python3 - "$metrics" <<'PYTHON'

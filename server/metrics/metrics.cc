@@ -186,6 +186,11 @@ Metrics::Families::Families()
   for (size_t i = 0; i < kDropReasons.size(); ++i) {
     dropped[i] = &dropped_images.Add({{"reason", kDropReasons[i]}});
   }
+  // A part of the promised names: at 0 as long as a request's own r is what it gets.
+  Family<Counter>& r_raised =
+      AddCounters(*registry, "tome_r_raised_total",
+                  "Images whose r the server raised, to meet a latency budget or under overload.");
+  for (const char* reason : {"latency_budget", "overload"}) r_raised.Add({{"reason", reason}});
   AddGauges(*registry, "tome_build_info", "1, with what this binary is as labels.")
       .Add({{"version", TOME_VERSION}, {"compiler", CompilerName()}})
       .Set(1);

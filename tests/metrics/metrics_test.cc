@@ -57,6 +57,8 @@ TEST(MetricsTest, EverySampleOfTheServerIsThereAtZeroBeforeAnythingHappened) {
       "tome_dropped_images_total{reason=\"cancelled\"}",
       "tome_dropped_images_total{reason=\"expired\"}",
       "tome_dropped_images_total{reason=\"full\"}",
+      "tome_r_raised_total{reason=\"latency_budget\"}",
+      "tome_r_raised_total{reason=\"overload\"}",
   };
   for (const std::string method : kMethods) {
     samples.push_back(absl::StrCat("tome_requests_started_total{method=\"", method, "\"}"));
