@@ -2,7 +2,7 @@
 # Installs what the tests need and runs them: the default suite, or with --full what takes long as well.
 #   tests/run.sh [--full]
 # The Python packages of the tests (5 GB, of them PyTorch's CUDA set, which `import torch` wants) go into .deps/tests;
-# TOME_TEST_ENV names another folder, which several clones can share.
+# PYTHON_TEST_ENV names another folder, which several clones can share.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,7 +13,7 @@ case "${1-}" in
   *) sed -n '2,5s/^# \?//p' "$0"; [[ $1 == --help || $1 == -h ]] && exit 0; exit 2 ;;
 esac
 
-environment=${TOME_TEST_ENV:-.deps/tests}
+environment=${PYTHON_TEST_ENV:-.deps/tests}
 python=$environment/bin/python
 jobs=$(nproc)
 times=()

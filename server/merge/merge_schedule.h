@@ -40,10 +40,9 @@ class MergeSchedule {
   // No merging: the exact model.
   MergeSchedule() : kind_(Constant{0}) {}
   // REQUIRES: valid values, as the two functions above tell.
-  MergeSchedule(Constant constant) : kind_(constant) {}  // NOLINT(google-explicit-constructor)
-  MergeSchedule(Linear linear) : kind_(linear) {}        // NOLINT(google-explicit-constructor)
-  MergeSchedule(PerBlock per_block)
-      : kind_(std::move(per_block)) {}  // NOLINT(google-explicit-constructor)
+  MergeSchedule(Constant constant) : kind_(constant) {}
+  MergeSchedule(Linear linear) : kind_(linear) {}
+  MergeSchedule(PerBlock per_block) : kind_(std::move(per_block)) {}
 
   // The r of each of `blocks` blocks, before the cap. REQUIRES: blocks > 0, and for PerBlock at
   // least as many as listed.
