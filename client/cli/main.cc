@@ -76,9 +76,6 @@ int Main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     // Zero is --help and --version.
     return app.exit(error) == 0 ? kExitOk : kExitUsage;
-  } catch (const std::exception& error) {
-    std::cerr << "tome: " << error.what() << "\n";
-    return kExitFailed;
   }
   return exit_code;
 }
@@ -86,4 +83,11 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace tome::client
 
-int main(int argc, char** argv) { return tome::client::Main(argc, argv); }
+int main(int argc, char** argv) {
+  try {
+    return tome::client::Main(argc, argv);
+  } catch (const std::exception& error) {
+    std::cerr << "tome: " << error.what() << "\n";
+    return tome::client::kExitFailed;
+  }
+}
