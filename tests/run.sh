@@ -52,7 +52,10 @@ build() {
 
 unit() {
   local log=build/$1/tests.log
-  ctest --preset "$1" --no-tests=error -j "$jobs" --quiet --output-log "$log" || { tail -n 200 "$log"; return 1; }
+  ctest --preset "$1" --no-tests=error -j "$jobs" --quiet --output-log "$log" || {
+    grep -A 60 -F '***' "$log"
+    return 1
+  }
   tail -n 4 "$log"
 }
 
