@@ -120,7 +120,7 @@ void Client::EmbedAsync(ImageInput image, const EmbedOptions& options, EmbedDone
   impl_->Call<Embedding>(
       impl_->embedding->async(), &EmbeddingStub::async::Embed, ToWire(std::move(image), options),
       options,
-      [](tome::v1::EmbedResponse response, const std::string& id,
+      [](const tome::v1::EmbedResponse& response, const std::string& id,
          int retries) -> absl::StatusOr<Embedding> {
         absl::StatusOr<Embedding> embedding = FromWire(response);
         if (!embedding.ok()) {

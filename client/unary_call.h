@@ -107,13 +107,14 @@ class UnaryCall final : public PendingCall,
       context->AddMetadata("authorization", "Bearer " + parameters_.bearer_token);
     }
     response_ = Response();
-    send_(context, &request_, &response_, [self = this->shared_from_this()](grpc::Status status) {
-      self->AttemptEnded(std::move(status));
-    });
+    send_(context, &request_, &response_,
+          [self = this->shared_from_this()](const grpc::Status& status) {
+            self->AttemptEnded(status);
+          });
   }
 
-  void AttemptEnded(grpc::Status status) {
-    if (status.ok() || !WaitForNextAttempt(status)) Finish(std::move(status));
+  void AttemptEnded(const grpc::Status& status) {
+    if (status.ok() || !WaitForNextAttempt(status)) Finish(status);
   }
 
   // False if the failure is final.

@@ -59,6 +59,7 @@ const ModelOption* FindModelOption(absl::string_view name) {
 template <typename AnyOption>
 std::vector<std::string> Names(const std::vector<AnyOption>& options) {
   std::vector<std::string> names;
+  names.reserve(options.size());
   for (const AnyOption& option : options) names.push_back(option.name);
   return names;
 }

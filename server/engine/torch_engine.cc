@@ -120,7 +120,7 @@ class TorchEngine final : public Engine {
 
   // [images, height, width, 3] uint8.
   at::Tensor Pixels(std::span<const EngineImage> images) const {
-    const at::Tensor pixels =
+    at::Tensor pixels =
         at::empty({static_cast<int64_t>(images.size()), facts_.preprocessing.crop_height,
                    facts_.preprocessing.crop_width, 3},
                   c10::ScalarType::Byte);
