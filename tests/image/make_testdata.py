@@ -259,9 +259,10 @@ def down_crop(image, height, width):
 
 
 def resize_case(picture, resize, resize_size, interpolation, offset, crop_size):
-    mode = {"bicubic": transforms.InterpolationMode.BICUBIC, "bilinear": transforms.InterpolationMode.BILINEAR}
-    size = resize_size[0] if resize == "shortest" else resize_size
-    image = transforms.Resize(size, mode[interpolation])(Image.fromarray(picture))
+    image = Image.fromarray(picture)
+    if resize != "none":
+        size = resize_size[0] if resize == "shortest" else resize_size
+        image = transforms.Resize(size, transforms.InterpolationMode(interpolation))(image)
     if offset == "half_to_even":
         return np.array(transforms.CenterCrop(crop_size)(image))
     return down_crop(image, *crop_size)
@@ -316,12 +317,20 @@ def resize_cases():
         yield "square", "exact", (30, 31), "bicubic", offset, (41, 48)
         yield "landscape", "shortest", (33, 33), "bicubic", offset, (40, 32)
         yield "portrait", "exact", (50, 20), "bilinear", offset, (32, 33)
+        # Not resized: cropped on one axis, padded on the other.
+        yield "portrait", "none", (0, 0), "bicubic", offset, (91, 90)
+    # Smaller and larger, by factors that put positions between and on the source's.
+    for interpolation in ("nearest", "box", "hamming", "lanczos"):
+        yield "landscape", "shortest", (37, 37), interpolation, "half_to_even", (37, 48)
+        yield "portrait", "exact", (55, 150), interpolation, "half_to_even", (40, 64)
+        yield "checks", "exact", (20, 33), interpolation, "half_to_even", (20, 33)
+        yield "tall", "exact", (31, 17), interpolation, "half_to_even", (20, 12)
 
 
-def timm_case(picture, crop_pct, crop_mode, interpolation, size):
+def timm_case(picture, crop_pct, crop_mode, interpolation, size, mean=(0.5, 0.5, 0.5)):
     """What timm's own evaluation transform hands to its normalisation."""
     transform = timm.data.create_transform(
-        input_size=(3, size, size), interpolation=interpolation, crop_pct=crop_pct, crop_mode=crop_mode
+        input_size=(3, *size), interpolation=interpolation, crop_pct=crop_pct, crop_mode=crop_mode, mean=mean
     )
     image = Image.fromarray(picture)
     for step in transform.transforms:
@@ -336,11 +345,11 @@ def write_resize(folder):
     sources = resize_sources()
     for name, picture in sources.items():
         write_ppm(folder / f"{name}.ppm", picture)
-    lines = ["name source resize resize_height resize_width interpolation offset crop_height crop_width"]
+    lines = ["name source resize resize_height resize_width interpolation offset crop_height crop_width red green blue"]
 
-    def add(name, result, source, resize, resize_size, interpolation, offset, crop_size):
+    def add(name, result, source, resize, resize_size, interpolation, offset, crop_size, fill=(0, 0, 0)):
         write_ppm(folder / f"{name}.ppm", result)
-        values = (name, source, resize, *resize_size, interpolation, offset, *crop_size)
+        values = (name, source, resize, *resize_size, interpolation, offset, *crop_size, *fill)
         lines.append(" ".join(map(str, values)))
 
     for case in resize_cases():
@@ -349,12 +358,20 @@ def write_resize(folder):
         add(name, resize_case(sources[source], *case[1:]), *case)
     # floor(size / crop_pct) is what timm resizes to.
     for source in ("landscape", "portrait"):
-        result = timm_case(sources[source], 0.9, "center", "bicubic", 112)
+        result = timm_case(sources[source], 0.9, "center", "bicubic", (112, 112))
         add(f"timm_center_{source}", result, source, "shortest", (124, 124), "bicubic", "half_to_even", (112, 112))
-        result = timm_case(sources[source], 1.0, "squash", "bicubic", 64)
+        result = timm_case(sources[source], 1.0, "squash", "bicubic", (64, 64))
         add(f"timm_squash_{source}", result, source, "exact", (64, 64), "bicubic", "half_to_even", (64, 64))
-        result = timm_case(sources[source], 0.875, "center", "bilinear", 64)
+        result = timm_case(sources[source], 0.875, "center", "bilinear", (64, 64))
         add(f"timm_bilinear_{source}", result, source, "shortest", (73, 73), "bilinear", "half_to_even", (64, 64))
+        # An input that is not square: halves of the resized sides go to even, too.
+        result = timm_case(sources[source], 0.9, "center", "bicubic", (56, 48))
+        add(f"timm_cover_{source}", result, source, "cover", (62, 53), "bicubic", "half_to_even", (56, 48))
+    for source in ("landscape", "portrait", "checks"):
+        # 0.498 * 255 = 126.99, 0.1 * 255 = 25.5, 0.7 * 255 = 178.5: the halves go to even.
+        result = timm_case(sources[source], 0.9, "border", "bilinear", (48, 40), mean=(0.498, 0.1, 0.7))
+        fill = [round(255 * v) for v in (0.498, 0.1, 0.7)]
+        add(f"timm_fit_{source}", result, source, "fit", (53, 44), "bilinear", "half_to_even", (48, 40), fill)
     (folder / "cases.txt").write_text("\n".join(lines) + "\n")
 
 
