@@ -42,6 +42,56 @@ struct Row {
     }
   }
 
+  // values += row
+  __device__ __forceinline__ void Add(const float* row, int width) { AddScaled(row, 1.0f, width); }
+
+  // values += factor * row
+  template <typename T>
+  __device__ __forceinline__ void AddScaled(const T* row, float factor, int width) {
+#pragma unroll
+    for (int i = 0; i < kSteps; ++i) {
+      if (Column(i) < width) {
+        float other[8];
+        Load8(row + Column(i), other);
+#pragma unroll
+        for (int j = 0; j < 8; ++j) values[i][j] = fmaf(factor, other[j], values[i][j]);
+      }
+    }
+  }
+
+  // values += factor * other
+  __device__ __forceinline__ void AddScaled(const Row& other, float factor) {
+#pragma unroll
+    for (int i = 0; i < kSteps; ++i) {
+#pragma unroll
+      for (int j = 0; j < 8; ++j) values[i][j] = fmaf(factor, other.values[i][j], values[i][j]);
+    }
+  }
+
+  __device__ __forceinline__ void Clear() {
+#pragma unroll
+    for (int i = 0; i < kSteps; ++i) {
+#pragma unroll
+      for (float& value : values[i]) value = 0;
+    }
+  }
+
+  __device__ __forceinline__ void Scale(float factor) {
+#pragma unroll
+    for (int i = 0; i < kSteps; ++i) {
+#pragma unroll
+      for (float& value : values[i]) value *= factor;
+    }
+  }
+
+  __device__ __forceinline__ void DivideBy(float divisor) {
+#pragma unroll
+    for (int i = 0; i < kSteps; ++i) {
+#pragma unroll
+      for (float& value : values[i]) value /= divisor;
+    }
+  }
+
   // What storing as T and loading again makes of it.
   template <typename T>
   __device__ __forceinline__ void RoundTo() {
