@@ -34,7 +34,8 @@ EmbeddingService::Options ServiceOptions(const ServerConfig& config) {
   return {.image_limits = {.max_bytes = config.max_image_bytes,
                            .max_pixels = config.max_image_pixels,
                            .max_side = config.max_image_side,
-                           .max_scans = config.max_jpeg_scans},
+                           .max_scans = config.max_jpeg_scans,
+                           .max_chunks = config.max_image_chunks},
           .default_timeout = config.default_timeout,
           .maximum_timeout = config.maximum_timeout};
 }

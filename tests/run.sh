@@ -27,7 +27,7 @@ step() {
 }
 
 install() {
-  deploy/setup.sh clang clang-format clang-tidy libclang-rt-14-dev libgmock-dev libgtest-dev \
+  deploy/setup.sh --cuda clang clang-format clang-tidy libclang-rt-14-dev libgmock-dev libgtest-dev \
     openssl prometheus python3-venv
   if ! cmp -s tests/requirements.txt "$environment/installed"; then
     python3 -m venv --clear "$environment"

@@ -30,7 +30,8 @@ ReferencePass::ReferencePass(VitDescription vit, VitWeights weights)
     : vit_(std::move(vit)), weights_(std::move(weights)) {}
 
 at::Tensor ReferencePass::NormalizePixels(const at::Tensor& pixels) const {
-  const at::Tensor scaled = pixels.permute({0, 3, 1, 2}).to(kFloat) / 255.0;
+  const at::Tensor channels_first = pixels.permute({0, 3, 1, 2}).to(at::kDouble);
+  const at::Tensor scaled = (channels_first * vit_.preprocessing.rescale).to(kFloat);
   return (scaled - PerChannel(vit_.preprocessing.mean)) / PerChannel(vit_.preprocessing.std);
 }
 

@@ -33,7 +33,7 @@ class ReferencePass {
   ReferencePass(VitDescription vit, VitWeights weights);
 
   // pixels [images, height, width, 3] uint8 -> [images, 3, height, width] float32,
-  // (pixel / 255 - mean) / std.
+  // (pixel * rescale - mean) / std.
   at::Tensor NormalizePixels(const at::Tensor& pixels) const;
 
   // pixels as NormalizePixels gives them; the plan's images in the same order, each of
