@@ -42,6 +42,56 @@ struct Row {
     }
   }
 
+  // values += row
+  __device__ __forceinline__ void Add(const float* row, int width) { AddScaled(row, 1.0f, width); }
+
+  // values += factor * row
+  template <typename T>
+  __device__ __forceinline__ void AddScaled(const T* row, float factor, int width) {
+#pragma unroll
+    for (int i = 0; i < kSteps; ++i) {
+      if (Column(i) < width) {
+        float other[8];
+        Load8(row + Column(i), other);
+#pragma unroll
+        for (int j = 0; j < 8; ++j) values[i][j] = fmaf(factor, other[j], values[i][j]);
+      }
+    }
+  }
+
+  // values += factor * other
+  __device__ __forceinline__ void AddScaled(const Row& other, float factor) {
+#pragma unroll
+    for (int i = 0; i < kSteps; ++i) {
+#pragma unroll
+      for (int j = 0; j < 8; ++j) values[i][j] = fmaf(factor, other.values[i][j], values[i][j]);
+    }
+  }
+
+  __device__ __forceinline__ void Clear() {
+#pragma unroll
+    for (int i = 0; i < kSteps; ++i) {
+#pragma unroll
+      for (float& value : values[i]) value = 0;
+    }
+  }
+
+  __device__ __forceinline__ void Scale(float factor) {
+#pragma unroll
+    for (int i = 0; i < kSteps; ++i) {
+#pragma unroll
+      for (float& value : values[i]) value *= factor;
+    }
+  }
+
+  __device__ __forceinline__ void DivideBy(float divisor) {
+#pragma unroll
+    for (int i = 0; i < kSteps; ++i) {
+#pragma unroll
+      for (float& value : values[i]) value /= divisor;
+    }
+  }
+
   // What storing as T and loading again makes of it.
   template <typename T>
   __device__ __forceinline__ void RoundTo() {
@@ -100,15 +150,16 @@ inline LaunchShape RowPerWarp(int rows) {
           .threads = kRowsPerBlock * kWarp};
 }
 
-// Calls `launch` with std::integral_constant of the steps that a row of `width` takes.
-template <typename Function, int kSteps = 1>
+// Calls `launch` with std::integral_constant of steps that hold a row of `width`: of those that
+// ViTs have (768, 1024, 1280, and what is between or beyond), so that a kernel compiles in few
+// versions.
+template <typename Function>
 cudaError_t ForRowSteps(int width, const Function& launch) {
-  if constexpr (kSteps > kMaxSteps) {
-    return cudaErrorInvalidValue;
-  } else {
-    if (width <= kSteps * kRowStep) return launch(std::integral_constant<int, kSteps>());
-    return ForRowSteps<Function, kSteps + 1>(width, launch);
-  }
+  if (width <= 3 * kRowStep) return launch(std::integral_constant<int, 3>());
+  if (width <= 4 * kRowStep) return launch(std::integral_constant<int, 4>());
+  if (width <= 5 * kRowStep) return launch(std::integral_constant<int, 5>());
+  if (width <= kMaxSteps * kRowStep) return launch(std::integral_constant<int, kMaxSteps>());
+  return cudaErrorInvalidValue;
 }
 
 inline bool IsRowWidth(int width) {

@@ -35,7 +35,7 @@ FOREIGN = {
     "CLI": r"CLI/",
     "toml": r"toml\+\+/",
     "prometheus": r"prometheus/",
-    "codecs": r"(jpeglib|jerror|turbojpeg|png|webp/.*)\.?h?$",
+    "codecs": r"(jpeglib|jerror|turbojpeg|png|zlib|webp/.*)\.?h?$",
     "torch": r"(ATen|torch|c10|caffe2)/",
     "json": r"nlohmann/",
     "openssl": r"openssl/",
