@@ -18,7 +18,6 @@ namespace {
 // Blocks that fill the GPU: where images and heads alone are fewer, an image's queries are shared
 // out among blocks, which costs each of them the keys and values once more.
 constexpr int kBlocksPerMultiprocessor = 2;
-constexpr int kAttentionWarps = 4;
 
 size_t RingBytes(int head_size, int rows) {
   // The same for both half types.
@@ -34,7 +33,8 @@ bool IsValid(const AttentionArgs& args) {
          args.q_stride % kElementsPerAccess == 0 && args.k_stride % kElementsPerAccess == 0 &&
          args.v_stride % kElementsPerAccess == 0 && on_16_bytes(args.q) && on_16_bytes(args.k) &&
          on_16_bytes(args.v) && on_16_bytes(args.out) && args.images >= 0 && args.heads > 0 &&
-         args.max_tokens > 0 && (args.queries == Queries::kAllRows || args.query_rows > 0);
+         args.max_tokens > 0 && args.scale > 0 &&
+         (args.queries == Queries::kAllRows || args.query_rows > 0);
 }
 
 template <typename T>
@@ -72,7 +72,6 @@ AttentionPlan PlanAttention(const AttentionArgs& args, const AttentionDevice& de
   const int queries = args.queries == Queries::kAllRows ? args.max_tokens : args.query_rows;
   AttentionPlan plan;
   if (args.type == ElementType::kFloat32) {
-    plan.warps = kFloatWarps;
     plan.queries_per_warp = kFloatQueriesPerWarp;
     plan.queries_per_block = kFloatWarps * kFloatQueriesPerWarp;
     plan.query_blocks = CeilDiv(queries, plan.queries_per_block);
@@ -86,13 +85,12 @@ AttentionPlan PlanAttention(const AttentionArgs& args, const AttentionDevice& de
   // Few queries a block: a tile a warp, so that all warps have one.
   const int tiles_per_warp =
       tiles_per_block <= kAttentionWarps ? 1 : MaxTilesPerWarp(args.head_size);
-  plan.warps = kAttentionWarps;
   plan.queries_per_warp = tiles_per_warp * kQueriesPerTile;
 
   const size_t resident_bytes = RingBytes(args.head_size, RingRows(true, args.max_tokens));
   plan.resident = resident_bytes <= device.shared_bytes_per_block / kBlocksPerMultiprocessor;
   plan.queries_per_block =
-      plan.resident ? tiles_per_block * kQueriesPerTile : plan.warps * plan.queries_per_warp;
+      plan.resident ? tiles_per_block * kQueriesPerTile : kAttentionWarps * plan.queries_per_warp;
   plan.shared_bytes =
       plan.resident ? resident_bytes : RingBytes(args.head_size, RingRows(false, args.max_tokens));
   plan.query_blocks = CeilDiv(queries, plan.queries_per_block);

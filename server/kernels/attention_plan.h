@@ -21,7 +21,6 @@ struct AttentionPlan {
   // All of a head's keys and values stay in shared memory while every query of the block passes;
   // otherwise two tiles of them at a time, and each warp's queries pass once.
   bool resident = false;
-  int warps = 0;
   int queries_per_warp = 0;  // at a time
   int queries_per_block = 0;
   int query_blocks = 0;  // of the image with most queries

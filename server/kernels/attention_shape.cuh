@@ -17,7 +17,7 @@ inline constexpr int kKeyGroup = 16;
 // Behind each row of K and V in shared memory: eight rows of ldmatrix then meet no bank twice.
 inline constexpr int kHalfPadding = 8;
 inline constexpr int kStages = 2;  // tiles in shared memory unless all are
-inline constexpr int kMaxAttentionWarps = 8;
+inline constexpr int kAttentionWarps = 4;
 
 // FMA: a warp takes four queries, a lane a key of each tile of 32.
 inline constexpr int kFloatQueriesPerWarp = 4;

@@ -27,22 +27,35 @@ struct KeyRing {
         bias(reinterpret_cast<float*>(v + rows * kStride)) {}
 
   // Starts to copy the image's keys [first, first + kKeyTile), as far as there are any, to the
-  // ring's rows from `row` on; behind the last key, zeros to a whole group. By all threads; visible
-  // after a wait and a barrier.
+  // ring's rows from `row` on; behind the last key, zeros to a whole group. By all threads, kLanes
+  // of them a row; visible after a wait and a barrier.
   __device__ __forceinline__ void Load(const AttentionInput<T>& in, const AttentionRows<T>& rows,
                                        int first, int row, int threads) {
     constexpr int kAccesses = kHeadSize / kElementsPerAccess;
+    constexpr int kLanes = kAccesses % 16 == 0 ? 16 : kAccesses == 4 ? 4 : 8;
     const int left = (rows.tokens - first + kKeyGroup - 1) / kKeyGroup * kKeyGroup;
-    const int keys = left < kKeyTile ? left : kKeyTile;
-    for (int i = static_cast<int>(threadIdx.x); i < keys * kAccesses; i += threads) {
-      const int key = i / kAccesses;
-      const int column = i % kAccesses * kElementsPerAccess;
-      const bool there = first + key < rows.tokens && column < in.head_size;
-      const int64_t from = there ? first + key : 0;
-      const int bytes = there ? 16 : 0;
-      const int to = (row + key) * kStride + column;
-      ptx::CopyAsync16(k + to, rows.k + from * in.k_stride + (there ? column : 0), bytes);
-      ptx::CopyAsync16(v + to, rows.v + from * in.v_stride + (there ? column : 0), bytes);
+    const int keys = min(left, kKeyTile);
+    const int lane = static_cast<int>(threadIdx.x) % kLanes;
+    const int own = static_cast<int>(threadIdx.x) / kLanes;
+    const int step = threads / kLanes;
+#pragma unroll
+    for (int access = lane; access < kAccesses; access += kLanes) {
+      const int column = access * kElementsPerAccess;
+      const bool in_head = column < in.head_size;
+      const T* k_from = rows.k + (first + own) * in.k_stride + column;
+      const T* v_from = rows.v + (first + own) * in.v_stride + column;
+      T* k_to = k + (row + own) * kStride + column;
+      T* v_to = v + (row + own) * kStride + column;
+      for (int key = own; key < keys; key += step) {
+        // Nothing is read where no byte is asked for.
+        const int bytes = in_head && first + key < rows.tokens ? 16 : 0;
+        ptx::CopyAsync16(k_to, k_from, bytes);
+        ptx::CopyAsync16(v_to, v_from, bytes);
+        k_from += step * in.k_stride;
+        v_from += step * in.v_stride;
+        k_to += step * kStride;
+        v_to += step * kStride;
+      }
     }
     ptx::CommitCopies();
   }
@@ -64,34 +77,33 @@ struct QueryTiles {
 
   uint32_t q[kTiles][kHeadSize / 16][4];  // A fragments
   float sum[kTiles][kHeadSize / 8][4];    // of weights times values: C fragments
-  float maximum[kTiles][2];               // of the logits so far, rows group and group + 8
+  float base[kTiles][2];                  // what weights are relative to, rows group and group + 8
   float total[kTiles][2];                 // of the weights, this lane's columns alone
 
-  // Queries from `first` on; those behind the last are zero.
+  // Queries from `first` on; behind the last one it is taken again, and not written.
+  template <int kActive>
   __device__ __forceinline__ void Start(const AttentionInput<T>& in, const AttentionRows<T>& rows,
                                         int first) {
     const int lane = static_cast<int>(threadIdx.x) % kWarp;
 #pragma unroll
-    for (int tile = 0; tile < kTiles; ++tile) {
+    for (int tile = 0; tile < kActive; ++tile) {
 #pragma unroll
-      for (int i = 0; i < kHeadSize / 16; ++i) {
+      for (int half = 0; half < 2; ++half) {
+        const int row = min(first + tile * kQueriesPerTile + half * 8 + lane / 4, rows.queries - 1);
+        const T* from = rows.q + row * in.q_stride + lane % 4 * 2;
 #pragma unroll
-        for (int part = 0; part < 4; ++part) {
-          const int row = first + tile * kQueriesPerTile + lane / 4 + part % 2 * 8;
-          const int column = i * 16 + part / 2 * 8 + lane % 4 * 2;
-          q[tile][i][part] =
-              row < rows.queries && column < in.head_size
-                  ? *reinterpret_cast<const uint32_t*>(rows.q + row * in.q_stride + column)
-                  : 0;
+        for (int i = 0; i < kHeadSize / 8; ++i) {
+          q[tile][i / 2][half + i % 2 * 2] =
+              i * 8 < in.head_size ? *reinterpret_cast<const uint32_t*>(from + i * 8) : 0;
         }
+        base[tile][half] = -INFINITY;
+        total[tile][half] = 0;
       }
 #pragma unroll
       for (auto& part : sum[tile]) {
 #pragma unroll
         for (float& value : part) value = 0;
       }
-      maximum[tile][0] = maximum[tile][1] = -INFINITY;
-      total[tile][0] = total[tile][1] = 0;
     }
   }
 
@@ -129,26 +141,28 @@ struct QueryTiles {
       }
     }
 
+    if constexpr (kKeys == kKeyGroup) {
+      // Behind the last key there is none.
 #pragma unroll
-    for (int j = 0; j < kKeys / 8; ++j) {
-      const int key = j * 8 + lane % 4 * 2;
-      // Without sizes zero is added: the same bits as sizes of one give.
-      float2 bias = make_float2(0, 0);
-      if (with_bias) bias = *reinterpret_cast<const float2*>(ring.bias + row + key);
-      if (kKeys == kKeyGroup) {
-        if (key >= left) bias.x = -INFINITY;
-        if (key + 1 >= left) bias.y = -INFINITY;
-      }
+      for (int j = 0; j < kKeys / 8; ++j) {
 #pragma unroll
-      for (auto& tile : logits) {
-        tile[j][0] = fmaf(tile[j][0], scale_log2, bias.x);
-        tile[j][1] = fmaf(tile[j][1], scale_log2, bias.y);
-        tile[j][2] = fmaf(tile[j][2], scale_log2, bias.x);
-        tile[j][3] = fmaf(tile[j][3], scale_log2, bias.y);
+        for (int part = 0; part < 4; ++part) {
+          if (j * 8 + lane % 4 * 2 + part % 2 >= left) {
+#pragma unroll
+            for (auto& tile : logits) tile[j][part] = -INFINITY;
+          }
+        }
       }
     }
+    const float* bias = ring.bias + row + lane % 4 * 2;
 #pragma unroll
-    for (int tile = 0; tile < kActive; ++tile) Weigh(logits[tile], tile);
+    for (int tile = 0; tile < kActive; ++tile) {
+      if (with_bias) {
+        Weigh<true>(logits[tile], tile, bias, scale_log2);
+      } else {
+        Weigh<false>(logits[tile], tile, bias, scale_log2);
+      }
+    }
 
 #pragma unroll
     for (int j = 0; j < kKeys / 16; ++j) {
@@ -204,36 +218,72 @@ struct QueryTiles {
   }
 
  private:
-  // Logits become weights, and what was summed before fades by what the maximum has risen.
-  template <int kParts>
-  __device__ __forceinline__ void Weigh(float (&logits)[kParts][4], int tile) {
-    float highest[2] = {maximum[tile][0], maximum[tile][1]};
+  // Weights are relative to a logit that is at most this far (in powers of two) below the highest:
+  // what was summed before has to fade only when a maximum rises by more, which is seldom.
+  static constexpr float kSlack = 8;
+
+  // Logits become weights: 2^(logit scale_log2 + bias - base). Without sizes as if all were zero,
+  // to the bit.
+  template <bool kWithBias, int kParts>
+  __device__ __forceinline__ void Weigh(float (&logits)[kParts][4], int tile, const float* bias,
+                                        float scale_log2) {
+    float highest[2] = {-INFINITY, -INFINITY};
 #pragma unroll
-    for (const auto& part : logits) {
-      highest[0] = fmaxf(highest[0], fmaxf(part[0], part[1]));
-      highest[1] = fmaxf(highest[1], fmaxf(part[2], part[3]));
+    for (int j = 0; j < kParts; ++j) {
+      float scaled[4];
+      if constexpr (kWithBias) {
+        const float2 biases = *reinterpret_cast<const float2*>(bias + j * 8);
+        scaled[0] = fmaf(logits[j][0], scale_log2, biases.x);
+        scaled[1] = fmaf(logits[j][1], scale_log2, biases.y);
+        scaled[2] = fmaf(logits[j][2], scale_log2, biases.x);
+        scaled[3] = fmaf(logits[j][3], scale_log2, biases.y);
+      } else {
+#pragma unroll
+        for (int part = 0; part < 4; ++part) scaled[part] = logits[j][part];
+      }
+      highest[0] = fmaxf(highest[0], fmaxf(scaled[0], scaled[1]));
+      highest[1] = fmaxf(highest[1], fmaxf(scaled[2], scaled[3]));
     }
+    float faded[2];
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       highest[half] = fmaxf(highest[half], __shfl_xor_sync(kAllLanes, highest[half], 1));
       highest[half] = fmaxf(highest[half], __shfl_xor_sync(kAllLanes, highest[half], 2));
+      if constexpr (!kWithBias) highest[half] *= scale_log2;
+      const float before = base[tile][half];
+      if (highest[half] > before + kSlack) base[tile][half] = highest[half];
+      faded[half] = before == base[tile][half] ? 1.0f : ptx::Exp2(before - base[tile][half]);
+    }
+    // A product with one changes nothing.
+    if (__ballot_sync(kAllLanes, faded[0] != 1.0f || faded[1] != 1.0f) != 0) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        total[tile][half] *= faded[half];
+#pragma unroll
+        for (auto& part : sum[tile]) {
+          part[2 * half] *= faded[half];
+          part[2 * half + 1] *= faded[half];
+        }
+      }
+    }
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
       // Nothing but minus infinity so far: no weight, rather than infinity minus infinity.
-      const float base = highest[half] == -INFINITY ? 0.0f : highest[half];
-      const float faded = ptx::Exp2(maximum[tile][half] - base);
-      maximum[tile][half] = highest[half];
+      const float shift = base[tile][half] == -INFINITY ? 0.0f : -base[tile][half];
       float weights = 0;
 #pragma unroll
-      for (auto& part : logits) {
-        part[2 * half] = ptx::Exp2(part[2 * half] - base);
-        part[2 * half + 1] = ptx::Exp2(part[2 * half + 1] - base);
-        weights += part[2 * half] + part[2 * half + 1];
+      for (int j = 0; j < kParts; ++j) {
+        float2 shifts = make_float2(shift, shift);
+        if constexpr (kWithBias) {
+          const float2 biases = *reinterpret_cast<const float2*>(bias + j * 8);
+          shifts = make_float2(biases.x + shift, biases.y + shift);
+        }
+        float(&pair)[4] = logits[j];
+        pair[2 * half] = ptx::Exp2(fmaf(pair[2 * half], scale_log2, shifts.x));
+        pair[2 * half + 1] = ptx::Exp2(fmaf(pair[2 * half + 1], scale_log2, shifts.y));
+        weights += pair[2 * half] + pair[2 * half + 1];
       }
-      total[tile][half] = fmaf(total[tile][half], faded, weights);
-#pragma unroll
-      for (auto& part : sum[tile]) {
-        part[2 * half] *= faded;
-        part[2 * half + 1] *= faded;
-      }
+      total[tile][half] += weights;
     }
   }
 };
@@ -259,11 +309,11 @@ inline constexpr int kTilesPerWarp = kHeadSize <= 96 ? 2 : 1;
 template <int kHeadSize>
 inline constexpr int kKeysAtOnce = kHeadSize <= 64 ? kKeyTile : 2 * kKeyGroup;
 
-// Grid: (query blocks, heads, images); AttentionPlan's warps and shared memory, which holds
-// `ring_rows` rows.
+// Grid: (query blocks, heads, images); kAttentionWarps warps, AttentionPlan's shared memory, which
+// holds `ring_rows` rows.
 template <typename T, int kHeadSize>
-__global__ void __launch_bounds__(kMaxAttentionWarps* kWarp)
-    TensorCoreAttentionKernel(AttentionInput<T> in, int warps, int ring_rows) {
+__global__ void __launch_bounds__(kAttentionWarps* kWarp, 2)
+    TensorCoreAttentionKernel(AttentionInput<T> in, int ring_rows) {
   constexpr int kTiles = kTilesPerWarp<kHeadSize>;
   constexpr int kKeys = kKeysAtOnce<kHeadSize>;
   const AttentionRows<T> rows(in, static_cast<int>(blockIdx.z), static_cast<int>(blockIdx.y));
@@ -272,7 +322,7 @@ __global__ void __launch_bounds__(kMaxAttentionWarps* kWarp)
   const int end = rows.queries - first_query < in.queries_per_block
                       ? rows.queries
                       : first_query + in.queries_per_block;
-  const int threads = warps * kWarp;
+  constexpr int kThreads = kAttentionWarps * kWarp;
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   const int tiles = (rows.tokens + kKeyTile - 1) / kKeyTile;
   const bool with_bias = rows.log_size != nullptr;
@@ -281,23 +331,24 @@ __global__ void __launch_bounds__(kMaxAttentionWarps* kWarp)
 
   const int loaded_ahead = in.resident ? tiles : 1;
   for (int tile = 0; tile < loaded_ahead; ++tile) {
-    ring.Load(in, rows, tile * kKeyTile, ring_row(tile), threads);
+    ring.Load(in, rows, tile * kKeyTile, ring_row(tile), kThreads);
   }
   ring.LoadBias(rows, 0, 0,
                 in.resident ? (rows.tokens + kKeyGroup - 1) / kKeyGroup * kKeyGroup : kKeyTile,
-                threads);
+                kThreads);
   QueryTiles<T, kHeadSize, kTiles> queries;
   bool first_round = true;
-  for (int round = first_query; round < end; round += warps * in.queries_per_warp) {
+  for (int round = first_query; round < end; round += kAttentionWarps * in.queries_per_warp) {
     const int first = round + warp * in.queries_per_warp;
     // Of this warp's tiles those that have queries.
     const int active =
         (min(end - first, in.queries_per_warp) + kQueriesPerTile - 1) / kQueriesPerTile;
-    if (active > 0) queries.Start(in, rows, first);
+    if (active == 1) queries.template Start<1>(in, rows, first);
+    if (active > 1) queries.template Start<kTiles>(in, rows, first);
     for (int tile = 0; tile < tiles; ++tile) {
       if (!in.resident && tile + 1 < tiles) {
-        ring.Load(in, rows, (tile + 1) * kKeyTile, ring_row(tile + 1), threads);
-        ring.LoadBias(rows, (tile + 1) * kKeyTile, ring_row(tile + 1), kKeyTile, threads);
+        ring.Load(in, rows, (tile + 1) * kKeyTile, ring_row(tile + 1), kThreads);
+        ring.LoadBias(rows, (tile + 1) * kKeyTile, ring_row(tile + 1), kKeyTile, kThreads);
       }
       if (first_round) {
         const int pending = in.resident ? tiles - 1 - tile : tile + 1 < tiles ? 1 : 0;
@@ -338,11 +389,11 @@ cudaError_t LaunchTensorCoreAttention(const AttentionInput<T>& in, const Attenti
   const LaunchShape shape = {
       .grid = dim3(static_cast<unsigned int>(plan.query_blocks),
                    static_cast<unsigned int>(args.heads), static_cast<unsigned int>(args.images)),
-      .threads = plan.warps * kWarp,
+      .threads = kAttentionWarps * kWarp,
       .shared_bytes = plan.shared_bytes};
   const int ring_rows = RingRows(plan.resident, args.max_tokens);
-  const auto launch = [&](void (*kernel)(AttentionInput<T>, int, int)) {
-    return Launch(kernel, shape, stream, in, plan.warps, ring_rows);
+  const auto launch = [&](void (*kernel)(AttentionInput<T>, int)) {
+    return Launch(kernel, shape, stream, in, ring_rows);
   };
   switch (PaddedHeadSize(args.head_size)) {
     case 32:
