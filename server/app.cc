@@ -108,6 +108,7 @@ absl::Status App::Start() {
   for (const Model& model : models_) model.batcher->Start();
   service_.Serve(std::move(served));
   server_->SetServing(true);
+  metrics_.SetServerState(ServerState::kServing);
   serving_ = true;
   // Scripts wait for this line and read the ports from it.
   LogInfo("serving", {{"listen", server_->address()}, {"metrics", MetricsAddress()}});
@@ -177,6 +178,7 @@ void App::AwaitStop() {
 }
 
 void App::Drain() {
+  metrics_.SetServerState(ServerState::kDraining);
   if (serving_) {
     server_->SetServing(false);
     LogInfo("draining: health is NOT_SERVING, calls are still accepted",

@@ -150,15 +150,16 @@ inline LaunchShape RowPerWarp(int rows) {
           .threads = kRowsPerBlock * kWarp};
 }
 
-// Calls `launch` with std::integral_constant of the steps that a row of `width` takes.
-template <typename Function, int kSteps = 1>
+// Calls `launch` with std::integral_constant of steps that hold a row of `width`: of those that
+// ViTs have (768, 1024, 1280, and what is between or beyond), so that a kernel compiles in few
+// versions.
+template <typename Function>
 cudaError_t ForRowSteps(int width, const Function& launch) {
-  if constexpr (kSteps > kMaxSteps) {
-    return cudaErrorInvalidValue;
-  } else {
-    if (width <= kSteps * kRowStep) return launch(std::integral_constant<int, kSteps>());
-    return ForRowSteps<Function, kSteps + 1>(width, launch);
-  }
+  if (width <= 3 * kRowStep) return launch(std::integral_constant<int, 3>());
+  if (width <= 4 * kRowStep) return launch(std::integral_constant<int, 4>());
+  if (width <= 5 * kRowStep) return launch(std::integral_constant<int, 5>());
+  if (width <= kMaxSteps * kRowStep) return launch(std::integral_constant<int, kMaxSteps>());
+  return cudaErrorInvalidValue;
 }
 
 inline bool IsRowWidth(int width) {

@@ -158,7 +158,7 @@ struct Lists {
   int* row_after;
 };
 
-constexpr int RoundUpTo4(int count) { return (count + 3) / 4 * 4; }
+__host__ __device__ constexpr int RoundUpTo4(int count) { return (count + 3) / 4 * 4; }
 
 // How many of `values` come before the value `own` at `index`: the higher, and of equals the
 // earlier.

@@ -1,9 +1,9 @@
 #ifndef TOME_TESTS_CUDA_SHIM_CUDA_SHIM_PTX_H_
 #define TOME_TESTS_CUDA_SHIM_CUDA_SHIM_PTX_H_
 
-// What the instructions of server/kernels/ptx.cuh do, lane by lane, after the PTX ISA (version 9.0;
-// sections are named where a layout is taken from them). A wrong layout here would go unnoticed
-// with a kernel that is wrong the same way: tests/cuda_shim/ptx_test.cc therefore holds these
+// What the instructions of server/kernels/ptx.cuh do, lane by lane, after the PTX ISA (9.0;
+// its sections are named by their titles). A wrong layout here would go unnoticed
+// with a kernel that is wrong the same way: tests/kernels/ptx_test.cc therefore holds these
 // bodies and the real instructions against the same plain products.
 
 #include <cuda_bf16.h>
@@ -21,9 +21,9 @@ inline void RequireAligned(const void* pointer, size_t bytes, const char* what) 
   if (reinterpret_cast<uintptr_t>(pointer) % bytes != 0) Fail(what);
 }
 
-// 9.7.15.5.15, "ldmatrix": lanes 8 i to 8 i + 7 give the rows of matrix i, 16 bytes each; lane l
-// receives of each matrix the elements 2 (l % 4) and the next of row l / 4. With .trans they are
-// the elements of column l / 4, rows 2 (l % 4) and the next.
+// "Warp-level matrix load instruction: ldmatrix": lanes 8 i to 8 i + 7 give the rows of matrix i,
+// 16 bytes each; lane l receives of each matrix the elements 2 (l % 4) and the next of row l / 4.
+// With .trans they are the elements of column l / 4, rows 2 (l % 4) and the next.
 template <int kMatrices, bool kTransposed>
 void LoadMatrices(const void* row, uint32_t (&registers)[kMatrices]) {
   RequireAligned(row, 16, "ldmatrix: a row that is not on 16 bytes");
@@ -45,7 +45,7 @@ void LoadMatrices(const void* row, uint32_t (&registers)[kMatrices]) {
   }
 }
 
-// 9.7.15.5.8, "Matrix Fragments for mma.m16n8k16 with floating point type", .f16 and .bf16. With
+// "Matrix Fragments for mma.m16n8k16 with floating point type", .f16 and .bf16. With
 // group = lane / 4 and t = lane % 4:
 //   A[row, k]     registers 0..3 are row group + 8 (i % 2), k 2 t + 8 (i / 2) and the next
 //   B[k, column]  registers 0..1 are column group, k 2 t + 8 i and the next
