@@ -34,7 +34,8 @@ EmbeddingService::Options ServiceOptions(const ServerConfig& config) {
   return {.image_limits = {.max_bytes = config.max_image_bytes,
                            .max_pixels = config.max_image_pixels,
                            .max_side = config.max_image_side,
-                           .max_scans = config.max_jpeg_scans},
+                           .max_scans = config.max_jpeg_scans,
+                           .max_chunks = config.max_image_chunks},
           .default_timeout = config.default_timeout,
           .maximum_timeout = config.maximum_timeout};
 }
@@ -110,6 +111,7 @@ absl::Status App::Start() {
   for (const Model& model : models_) model.batcher->Start();
   service_.Serve(std::move(served));
   server_->SetServing(true);
+  metrics_.SetServerState(ServerState::kServing);
   serving_ = true;
   // Scripts wait for this line and read the ports from it.
   LogInfo("serving", {{"listen", server_->address()}, {"metrics", MetricsAddress()}});
@@ -179,6 +181,7 @@ void App::AwaitStop() {
 }
 
 void App::Drain() {
+  metrics_.SetServerState(ServerState::kDraining);
   if (serving_) {
     server_->SetServing(false);
     LogInfo("draining: health is NOT_SERVING, calls are still accepted",

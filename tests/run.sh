@@ -27,7 +27,7 @@ step() {
 }
 
 install() {
-  deploy/setup.sh clang clang-format clang-tidy libclang-rt-14-dev libgmock-dev libgtest-dev \
+  deploy/setup.sh --cuda clang clang-format clang-tidy libclang-rt-14-dev libgmock-dev libgtest-dev \
     openssl prometheus python3-venv
   if ! cmp -s tests/requirements.txt "$environment/installed"; then
     python3 -m venv --clear "$environment"
@@ -66,9 +66,11 @@ step "lint" lint
 step "release build" build release
 step "unit tests" unit release
 step "integration" python_tests tests/integration
+step "deployment" python_tests tests/deploy tests/k8s
 step "parity with timm" python_tests tests/parity
 step "AddressSanitizer build" build asan
 step "AddressSanitizer tests" unit asan
+step "fuzz targets, a minute each" tests/fuzz/run.sh 60
 step "ThreadSanitizer build" build tsan
 step "ThreadSanitizer tests" unit tsan
 step "clang build with LibTorch" build clang tome-server tome

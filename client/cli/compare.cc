@@ -189,8 +189,9 @@ void AddCompareCommand(CLI::App& app, const GlobalOptions& global, ExitCode& exi
   Options& options = *shared;
   command.footer(kExamples);
   command
-      .add_option("PATH", options.paths,
-                  "JPEG or PNG files; folders: their .jpg, .jpeg and .png files, sorted")
+      .add_option(
+          "PATH", options.paths,
+          "JPEG, PNG or WebP files; folders: their .jpg, .jpeg, .png and .webp files, sorted")
       ->required();
   command.add_flag("--recursive", options.recursive, "Also the subfolders of folders");
   command

@@ -172,8 +172,9 @@ void AddEmbedCommand(CLI::App& app, const GlobalOptions& global, ExitCode& exit_
   Options& options = *shared;
   command.footer(kExamples);
   command
-      .add_option("PATH", options.paths,
-                  "JPEG or PNG files; folders: their .jpg, .jpeg and .png files, sorted")
+      .add_option(
+          "PATH", options.paths,
+          "JPEG, PNG or WebP files; folders: their .jpg, .jpeg, .png and .webp files, sorted")
       ->required();
   command.add_flag("--recursive", options.recursive, "Also the subfolders of folders");
   const auto constant = [](absl::string_view text) -> absl::StatusOr<Schedule> {

@@ -5,8 +5,10 @@ find_package(absl REQUIRED)
 
 # Warnings are errors in our own code; generated code and foreign headers are left alone.
 add_library(tome_flags INTERFACE)
-target_compile_options(tome_flags INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor
-                                            -Woverloaded-virtual -Werror)
+set(warnings -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Werror)
+target_compile_options(tome_flags INTERFACE
+  "$<$<COMPILE_LANGUAGE:CXX>:${warnings}>"
+  "$<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings;-Xcompiler=-Wall,-Wextra,-Werror>")
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   target_compile_options(tome_flags INTERFACE -Wthread-safety -Wthread-safety-beta)
 endif()

@@ -193,6 +193,7 @@ std::vector<Option> MakeOptions() {
   // JPEG's own limit.
   constexpr int kLongestSide = 65'535;
   constexpr int kMostScans = 1000;
+  constexpr int kMostChunks = 1 << 24;
   // gRPC counts a message's bytes in an int.
   constexpr int64_t kMostBytes = int64_t{2047} << 20;
   const absl::Duration none = absl::ZeroDuration();
@@ -268,6 +269,8 @@ std::vector<Option> MakeOptions() {
       Number({"max-jpeg-scans", "Limits of a request", "N",
               "Scans of a progressive JPEG: each costs a pass over all pixels."},
              &C::max_jpeg_scans, 1, kMostScans),
+      Number({"max-image-chunks", "Limits of a request", "N", "Chunks of a PNG or WebP file."},
+             &C::max_image_chunks, 1, kMostChunks),
       Bytes({"max-message-bytes", "Limits of a request", "BYTES", "Of one gRPC message."},
             &C::max_message_bytes, 1, kMostBytes),
 

@@ -48,6 +48,7 @@ struct ServerConfig {
   int64_t max_image_pixels = 50'000'000;
   int max_image_side = 16'384;
   int max_jpeg_scans = 64;
+  int max_image_chunks = 16'384;
   int64_t max_message_bytes = 64 << 20;
 
   // All empty: plain text. A certificate needs its key; a client CA makes client certificates

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 
 namespace tome {
 namespace {
@@ -10,9 +11,29 @@ namespace {
 constexpr int kFractionBits = 22;
 constexpr int32_t kHalf = 1 << (kFractionBits - 1);
 
+// The filters are written with the operations of Pillow's Resample.c in its order, so that the
+// weights are equal to the last bit.
+
+// Half open, as the definition of a pixel's area is.
+double Box(double x) { return x > -0.5 && x <= 0.5 ? 1.0 : 0.0; }
+
 double Bilinear(double x) {
   x = std::abs(x);
   return x < 1.0 ? 1.0 - x : 0.0;
+}
+
+double Sinc(double x) {
+  if (x == 0.0) return 1.0;
+  x *= std::numbers::pi;
+  return std::sin(x) / x;
+}
+
+double Hamming(double x) {
+  x = std::abs(x);
+  if (x == 0.0) return 1.0;
+  if (x >= 1.0) return 0.0;
+  const double window = 0.54f + 0.46f * std::cos(x * std::numbers::pi);
+  return Sinc(x) * window;
 }
 
 // Keys' cubic convolution, a = -0.5.
@@ -24,9 +45,52 @@ double Bicubic(double x) {
   return 0.0;
 }
 
+// A sinc under the first lobe of another, three times as wide.
+double Lanczos(double x) { return x >= -3.0 && x < 3.0 ? Sinc(x) * Sinc(x / 3.0) : 0.0; }
+
+struct Filter {
+  double support = 0.0;  // source positions to each side that it reaches when it does not shrink
+  double (*weight)(double distance) = nullptr;
+};
+
+// REQUIRES: interpolation is not kNearest.
+Filter FilterOf(Preprocessing::Interpolation interpolation) {
+  switch (interpolation) {
+    case Preprocessing::Interpolation::kBox:
+      return {0.5, Box};
+    case Preprocessing::Interpolation::kBilinear:
+      return {1.0, Bilinear};
+    case Preprocessing::Interpolation::kHamming:
+      return {1.0, Hamming};
+    case Preprocessing::Interpolation::kLanczos:
+      return {3.0, Lanczos};
+    case Preprocessing::Interpolation::kBicubic:
+    case Preprocessing::Interpolation::kNearest:
+      break;
+  }
+  return {2.0, Bicubic};
+}
+
 int32_t ToFixedPoint(double weight) {
   const double scaled = weight * (1 << kFractionBits);
   return static_cast<int32_t>(scaled < 0.0 ? scaled - 0.5 : scaled + 0.5);
+}
+
+// Pillow adds the step up position by position, and so the rounding errors, too.
+AxisWeights NearestWeights(int source, int64_t resized, int64_t first, int count) {
+  const double step = static_cast<double>(source) / static_cast<double>(resized);
+  double position = step * 0.5;
+  for (int64_t skipped = 0; skipped < first; ++skipped) position += step;
+
+  AxisWeights axis;
+  axis.max_taps = 1;
+  axis.windows.resize(count);
+  axis.weights.assign(count, 1 << kFractionBits);
+  for (AxisWeights::Window& window : axis.windows) {
+    window = {.first = std::min(static_cast<int>(position), source - 1), .taps = 1};
+    position += step;
+  }
+  return axis;
 }
 
 uint8_t ToByte(int32_t sum) {
@@ -37,12 +101,15 @@ uint8_t ToByte(int32_t sum) {
 
 AxisWeights ComputeAxisWeights(int source, int64_t resized, int64_t first, int count,
                                Preprocessing::Interpolation interpolation) {
-  const bool bicubic = interpolation == Preprocessing::Interpolation::kBicubic;
+  if (interpolation == Preprocessing::Interpolation::kNearest) {
+    return NearestWeights(source, resized, first, count);
+  }
+  const Filter filter = FilterOf(interpolation);
   const double scale = static_cast<double>(source) / static_cast<double>(resized);
   // Shrinking widens the filter over all source positions that fall together.
   const double filter_scale = std::max(scale, 1.0);
   const double inverse_filter_scale = 1.0 / filter_scale;
-  const double support = (bicubic ? 2.0 : 1.0) * filter_scale;
+  const double support = filter.support * filter_scale;
 
   AxisWeights axis;
   axis.max_taps = std::min(source, static_cast<int>(std::ceil(support)) * 2 + 1);
@@ -57,7 +124,7 @@ AxisWeights ComputeAxisWeights(int source, int64_t resized, int64_t first, int c
     double sum = 0.0;
     for (int tap = 0; tap < taps; ++tap) {
       const double distance = (tap + begin - center + 0.5) * inverse_filter_scale;
-      exact[tap] = bicubic ? Bicubic(distance) : Bilinear(distance);
+      exact[tap] = filter.weight(distance);
       sum += exact[tap];
     }
     axis.windows[output] = {.first = begin, .taps = taps};

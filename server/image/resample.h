@@ -7,8 +7,9 @@
 
 #include "server/base/preprocessing.h"
 
-// Antialiased resampling along one axis in the fixed-point arithmetic of Pillow: weights are
-// computed in double, scaled by 2^22 and rounded; a sample is the rounded sum, clipped to a byte.
+// Resampling along one axis in the fixed-point arithmetic of Pillow: weights are computed in
+// double, scaled by 2^22 and rounded; a sample is the rounded sum, clipped to a byte. kNearest is a
+// weight of 1 at the position that Pillow's scaling looks at.
 
 namespace tome {
 

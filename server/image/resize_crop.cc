@@ -1,6 +1,7 @@
 #include "server/image/resize_crop.h"
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 
 #include "server/image/crop_geometry.h"
@@ -36,6 +37,14 @@ bool RowsGoFirst(const RgbView& view, const CropAxis& rows) {
   return view.height > kVeryTall * view.width && rows.resized < view.height;
 }
 
+bool IsPadded(const CropGeometry& geometry, const Preprocessing& spec) {
+  return geometry.rows.kept < spec.crop_height || geometry.columns.kept < spec.crop_width;
+}
+
+void Fill(const std::array<uint8_t, 3>& color, std::vector<uint8_t>* pixels) {
+  for (size_t i = 0; i < pixels->size(); ++i) (*pixels)[i] = color[i % 3];
+}
+
 }  // namespace
 
 std::vector<uint8_t> ResizeAndCrop(const RgbView& view, const Preprocessing& spec) {
@@ -47,6 +56,7 @@ std::vector<uint8_t> ResizeAndCrop(const RgbView& view, const Preprocessing& spe
 
   const size_t crop_stride = size_t{3} * spec.crop_width;
   std::vector<uint8_t> crop(crop_stride * spec.crop_height);
+  if (IsPadded(geometry, spec)) Fill(spec.fill, &crop);
   uint8_t* const target =
       crop.data() + crop_stride * geometry.rows.padding + size_t{3} * geometry.columns.padding;
   const size_t view_stride = size_t{3} * view.width;

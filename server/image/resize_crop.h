@@ -18,9 +18,9 @@ struct RgbView {
 };
 
 // The model's input pixels, [crop_height, crop_width, 3], bit-equal to Pillow 12.2's resize
-// followed by the crop: antialiased, separable, 22-bit fixed-point weights, each pass rounded to
-// bytes. Only what the crop keeps is computed. Thread-safe. REQUIRES: view.height, view.width > 0
-// and the spec's sizes > 0.
+// followed by the crop: antialiased (but for kNearest), separable, 22-bit fixed-point weights, each
+// pass rounded to bytes. Only what the crop keeps is computed. Thread-safe. REQUIRES: view.height,
+// view.width > 0 and the sizes that the spec reads > 0.
 std::vector<uint8_t> ResizeAndCrop(const RgbView& view, const Preprocessing& spec);
 
 }  // namespace tome

@@ -17,6 +17,7 @@ namespace tome {
 enum class Method { kEmbed, kEmbedBatch, kEmbedStream, kListModels, kGetModel };
 enum class Stage { kDecode, kPreprocess, kQueue, kCompute, kEncode };
 enum class DropReason { kCancelled, kExpired, kFull };
+enum class ServerState { kStarting, kServing, kDraining };
 
 // Every metric's name, help, labels and buckets, once (metrics.cc). Thread-safe, and cheap enough
 // for each request: no look-up by label strings after construction of a method's or model's
@@ -38,6 +39,9 @@ class Metrics {
   // the name that a client sent never becomes a label. Call again for a new version: only
   // model_info changes.
   void AddModel(absl::string_view model, const ModelInfo& info);
+
+  // server_state is 1 for `state` and 0 for the others. kStarting from construction on.
+  void SetServerState(ServerState state);
 
   // One a call: started when it arrives, finished when its status is known. After a quiet moment
   // requests_started_total equals the sum of requests_total over codes.

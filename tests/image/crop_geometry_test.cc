@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <ostream>
+#include <utility>
 
 namespace tome {
 
@@ -51,6 +52,32 @@ TEST(CropGeometryTest, AnExactSizeDoesNotLookAtTheAspectRatio) {
 
   EXPECT_EQ(geometry.rows, (CropAxis{.resized = 224, .first = 16, .kept = 192}));
   EXPECT_EQ(geometry.columns, (CropAxis{.resized = 192, .first = 0, .kept = 192}));
+}
+
+TEST(CropGeometryTest, CoveringOrFittingKeepsTheAspectRatioAndRoundsHalvesToEven) {
+  const auto resized = [](int height, int width, Resize resize) {
+    const CropGeometry geometry = ComputeCropGeometry(height, width,
+                                                      {.resize = resize,
+                                                       .resize_height = 100,
+                                                       .resize_width = 50,
+                                                       .crop_height = 100,
+                                                       .crop_width = 50});
+    return std::pair(geometry.rows.resized, geometry.columns.resized);
+  };
+
+  EXPECT_EQ(resized(480, 640, Resize::kCover), std::pair(int64_t{100}, int64_t{133}));
+  EXPECT_EQ(resized(480, 640, Resize::kFit), std::pair(int64_t{38}, int64_t{50}));     // 37.5
+  EXPECT_EQ(resized(365, 100, Resize::kCover), std::pair(int64_t{182}, int64_t{50}));  // 182.5
+  EXPECT_EQ(resized(365, 100, Resize::kFit), std::pair(int64_t{100}, int64_t{27}));
+  EXPECT_EQ(resized(1, 16'384, Resize::kFit), std::pair(int64_t{1}, int64_t{50}));
+}
+
+TEST(CropGeometryTest, WithoutAResizeThePictureIsCroppedAsItIs) {
+  const CropGeometry geometry =
+      ComputeCropGeometry(480, 60, {.resize = Resize::kNone, .crop_height = 224, .crop_width = 64});
+
+  EXPECT_EQ(geometry.rows, (CropAxis{.resized = 480, .first = 128, .kept = 224}));
+  EXPECT_EQ(geometry.columns, (CropAxis{.resized = 60, .kept = 60, .padding = 2}));
 }
 
 TEST(CropGeometryTest, AnOddDifferenceIsHalvedToEvenOrDown) {

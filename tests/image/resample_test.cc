@@ -10,8 +10,12 @@ namespace {
 
 using Interpolation = Preprocessing::Interpolation;
 
+constexpr Interpolation kInterpolations[] = {Interpolation::kNearest,  Interpolation::kBox,
+                                             Interpolation::kBilinear, Interpolation::kHamming,
+                                             Interpolation::kBicubic,  Interpolation::kLanczos};
+
 TEST(AxisWeightsTest, ThoseOfAPartAreThoseOfTheWhole) {
-  for (const auto interpolation : {Interpolation::kBilinear, Interpolation::kBicubic}) {
+  for (const auto interpolation : kInterpolations) {
     for (const int resized : {17, 100, 251}) {
       const AxisWeights whole = ComputeAxisWeights(100, resized, 0, resized, interpolation);
 
@@ -31,7 +35,7 @@ TEST(AxisWeightsTest, ThoseOfAPartAreThoseOfTheWhole) {
 }
 
 TEST(AxisWeightsTest, AddUpToOneAndStayInsideTheSource) {
-  for (const auto interpolation : {Interpolation::kBilinear, Interpolation::kBicubic}) {
+  for (const auto interpolation : kInterpolations) {
     for (const int source : {1, 2, 7, 640}) {
       for (const int resized : {1, 3, 64, 1000}) {
         const AxisWeights axis = ComputeAxisWeights(source, resized, 0, resized, interpolation);

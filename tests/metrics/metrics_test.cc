@@ -123,6 +123,21 @@ TEST(MetricsTest, ANewVersionOfAModelReplacesItsInfoAndKeepsItsCounts) {
   EXPECT_EQ(scrape.value("tome_images_total{code=\"OK\",model=\"vit-s16\"}"), 1);
 }
 
+TEST(MetricsTest, TheServerIsInOneStateAtATime) {
+  Metrics metrics;
+  const Scrape starting = ScrapeOverSocket(metrics);
+  metrics.SetServerState(ServerState::kServing);
+  metrics.SetServerState(ServerState::kDraining);
+
+  const Scrape draining = ScrapeOverSocket(metrics);
+
+  EXPECT_EQ(starting.value("tome_server_state{state=\"starting\"}"), 1);
+  EXPECT_EQ(starting.value("tome_server_state{state=\"draining\"}"), 0);
+  EXPECT_EQ(draining.value("tome_server_state{state=\"starting\"}"), 0);
+  EXPECT_EQ(draining.value("tome_server_state{state=\"serving\"}"), 0);
+  EXPECT_EQ(draining.value("tome_server_state{state=\"draining\"}"), 1);
+}
+
 TEST(MetricsTest, ACallIsCountedWhenItStartsAndUnderItsStatusWhenItEnds) {
   Metrics metrics;
 
