@@ -65,8 +65,8 @@ cp deploy/photos/*.jpg "$root/mnt/photos"
 mount -t proc proc "$root/proc"
 mount --bind /dev "$root/dev"
 mount -o remount,ro,bind "$root"
-inside() { chroot --userspec=65532:65532 "$root" /usr/bin/env -i PATH=/opt/tome/bin:/usr/bin:/bin "$@"; }
-inside tome-server --model default=/mnt/models/default --listen 127.0.0.1:0 --metrics-listen 127.0.0.1:0 \
+inside=(chroot --userspec=65532:65532 "$root" /usr/bin/env -i PATH=/opt/tome/bin:/usr/bin:/bin)
+"${inside[@]}" tome-server --model default=/mnt/models/default --listen 127.0.0.1:0 --metrics-listen 127.0.0.1:0 \
   --drain-delay 0s >"$scratch/log" 2>&1 &
 server=$!
 trap 'kill "$server" 2>/dev/null || true; wait "$server" || { cat "$scratch/log" >&2; exit 1; }' EXIT
@@ -76,8 +76,8 @@ until grep -q ' serving ' "$scratch/log"; do
 done
 listen=$(sed -n 's/.* serving .*listen=\([^ ]*\).*/\1/p' "$scratch/log")
 metrics=$(sed -n 's/.* serving .*metrics=\([^ ]*\).*/\1/p' "$scratch/log")
-inside tome --server "$listen" health
-inside tome --server "$listen" embed /mnt/photos --out /tmp/vectors.jsonl
+"${inside[@]}" tome --server "$listen" health
+"${inside[@]}" tome --server "$listen" embed /mnt/photos --out /tmp/vectors.jsonl
 python3 -c 'import sys, urllib.request; print(urllib.request.urlopen(f"http://{sys.argv[1]}/metrics").read().decode())' "$metrics" |
   grep 'tome_images_total{code="OK"'
 INSIDE
