@@ -13,7 +13,7 @@
 
 namespace tome::client {
 
-// A JPEG or PNG file's bytes.
+// A JPEG, PNG or WebP file's bytes.
 struct EncodedImage {
   std::string bytes;
 };

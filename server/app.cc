@@ -34,7 +34,8 @@ EmbeddingService::Options ServiceOptions(const ServerConfig& config) {
   return {.image_limits = {.max_bytes = config.max_image_bytes,
                            .max_pixels = config.max_image_pixels,
                            .max_side = config.max_image_side,
-                           .max_scans = config.max_jpeg_scans},
+                           .max_scans = config.max_jpeg_scans,
+                           .max_chunks = config.max_image_chunks},
           .default_timeout = config.default_timeout,
           .maximum_timeout = config.maximum_timeout};
 }
@@ -78,7 +79,10 @@ App::App(const ServerConfig& config, std::shared_ptr<grpc::ServerCredentials> cr
       admission_(config.max_admitted_images, clock_, metrics_),
       decode_pool_("decode", ThreadsOrCores(config.decode_threads)),
       service_(admission_, decode_pool_, clock_, metrics_, ServiceOptions(config)),
-      rpc_(service_, metrics_, clock_, std::move(tokens), config.max_message_bytes) {}
+      rpc_(service_, metrics_, clock_,
+           {.tokens = std::move(tokens),
+            .max_message_bytes = config.max_message_bytes,
+            .max_stream_images = config.max_stream_images}) {}
 
 App::~App() {
   if (server_ != nullptr) server_->Shutdown(absl::ZeroDuration());
@@ -107,6 +111,7 @@ absl::Status App::Start() {
   for (const Model& model : models_) model.batcher->Start();
   service_.Serve(std::move(served));
   server_->SetServing(true);
+  metrics_.SetServerState(ServerState::kServing);
   serving_ = true;
   // Scripts wait for this line and read the ports from it.
   LogInfo("serving", {{"listen", server_->address()}, {"metrics", MetricsAddress()}});
@@ -176,6 +181,7 @@ void App::AwaitStop() {
 }
 
 void App::Drain() {
+  metrics_.SetServerState(ServerState::kDraining);
   if (serving_) {
     server_->SetServing(false);
     LogInfo("draining: health is NOT_SERVING, calls are still accepted",
@@ -186,6 +192,7 @@ void App::Drain() {
           {{"grace", absl::FormatDuration(config_.drain_grace)}});
   const absl::Time begin = clock_.Now();
   service_.Drain();
+  rpc_.EndStreams();
   server_->Shutdown(config_.drain_grace);
   LogInfo("drained", {{"took", absl::FormatDuration(clock_.Now() - begin)}});
 }

@@ -76,8 +76,9 @@ void AddGlobalOptions(CLI::App& app, GlobalOptions& options) {
 // What every command that reads pictures takes.
 template <typename Command>
 void AddPictures(CLI::App& app, Command& command) {
-  app.add_option("PATH", command.paths,
-                 "JPEG or PNG files; folders: their .jpg, .jpeg and .png files, sorted")
+  app.add_option(
+         "PATH", command.paths,
+         "JPEG, PNG or WebP files; folders: their .jpg, .jpeg, .png and .webp files, sorted")
       ->required();
   app.add_flag("--recursive", command.recursive, "Also the subfolders of folders");
   app.add_option("--model", command.model, "Needed where the server holds several")
@@ -138,7 +139,7 @@ void AddEmbed(CLI::App& app, EmbedCommand& command) {
 
 void AddSearch(CLI::App& app, SearchCommand& command) {
   app.footer(kSearchHelp);
-  app.add_option("QUERY", command.query, "A JPEG or PNG file")->required();
+  app.add_option("QUERY", command.query, "A JPEG, PNG or WebP file")->required();
   app.add_option("--in", command.in, "FILE.npy, as tome embed writes it")
       ->type_name(kFile)
       ->required();

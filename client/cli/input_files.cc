@@ -15,7 +15,8 @@ namespace fs = std::filesystem;
 
 bool IsPicture(const fs::directory_entry& entry) {
   const std::string extension = absl::AsciiStrToLower(entry.path().extension().string());
-  if (extension != ".jpg" && extension != ".jpeg" && extension != ".png") return false;
+  if (extension != ".jpg" && extension != ".jpeg" && extension != ".png" && extension != ".webp")
+    return false;
   std::error_code error;
   return entry.is_regular_file(error);
 }
@@ -41,7 +42,7 @@ void AddFolder(const std::string& folder, bool recursive, InputFiles& input) {
   } else if (files.empty()) {
     input.failed.push_back(
         {folder, absl::NotFoundError(
-                     absl::StrCat("no .jpg, .jpeg or .png file in this folder",
+                     absl::StrCat("no .jpg, .jpeg, .png or .webp file in this folder",
                                   recursive ? "" : " (--recursive looks into its subfolders)"))});
   }
 }

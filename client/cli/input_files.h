@@ -22,8 +22,8 @@ struct InputFiles {
 };
 
 // The files that `paths` name, in their order: a file as it is, whatever its name; of a folder
-// those that end in .jpg, .jpeg or .png (in any case), sorted by path; with `recursive` those of
-// its subfolders, too. No file is opened.
+// those that end in .jpg, .jpeg, .png or .webp (in any case), sorted by path; with `recursive`
+// those of its subfolders, too. No file is opened.
 InputFiles FindInputFiles(const std::vector<std::string>& paths, bool recursive);
 
 // A file's bytes. INVALID_ARGUMENT, before it is read, for one of more than `limit` bytes (0: no

@@ -40,5 +40,6 @@ set(CMAKE_CUDA_COMPILER "${TOME_NVCC}")
 set(CMAKE_CUDA_ARCHITECTURES 80-real 90)
 set(CMAKE_CUDA_RUNTIME_LIBRARY None)  # tome_cudart, which nvcc would link statically otherwise
 enable_language(CUDA)
-string(APPEND CMAKE_CUDA_FLAGS " -std=c++20")
+set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
 set(TOME_CUDA ON)

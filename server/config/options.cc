@@ -193,6 +193,7 @@ std::vector<Option> MakeOptions() {
   // JPEG's own limit.
   constexpr int kLongestSide = 65'535;
   constexpr int kMostScans = 1000;
+  constexpr int kMostChunks = 1 << 24;
   // gRPC counts a message's bytes in an int.
   constexpr int64_t kMostBytes = int64_t{2047} << 20;
   const absl::Duration none = absl::ZeroDuration();
@@ -238,6 +239,10 @@ std::vector<Option> MakeOptions() {
               "Images in the server at once, from arrival to answer. More are refused with a hint "
               "when to retry."},
              &C::max_admitted_images, 1, kMostImages),
+      Number({"max-stream-images", "Threads and batches", "N",
+              "Images of one EmbedStream at once, from being read to their answers' being sent; "
+              "then it is not read from."},
+             &C::max_stream_images, 1, kMostImages),
 
       Duration({"default-timeout", "Deadlines and drain", "DURATION",
                 "The deadline of a call that brings none."},
@@ -264,6 +269,8 @@ std::vector<Option> MakeOptions() {
       Number({"max-jpeg-scans", "Limits of a request", "N",
               "Scans of a progressive JPEG: each costs a pass over all pixels."},
              &C::max_jpeg_scans, 1, kMostScans),
+      Number({"max-image-chunks", "Limits of a request", "N", "Chunks of a PNG or WebP file."},
+             &C::max_image_chunks, 1, kMostChunks),
       Bytes({"max-message-bytes", "Limits of a request", "BYTES", "Of one gRPC message."},
             &C::max_message_bytes, 1, kMostBytes),
 

@@ -37,6 +37,7 @@ struct ServerConfig {
   int max_batch_tokens = 8192;
   absl::Duration max_batch_delay = absl::ZeroDuration();
   int max_admitted_images = 256;
+  int max_stream_images = 64;
 
   absl::Duration default_timeout = absl::Seconds(30);
   absl::Duration maximum_timeout = absl::Minutes(5);
@@ -47,6 +48,7 @@ struct ServerConfig {
   int64_t max_image_pixels = 50'000'000;
   int max_image_side = 16'384;
   int max_jpeg_scans = 64;
+  int max_image_chunks = 16'384;
   int64_t max_message_bytes = 64 << 20;
 
   // All empty: plain text. A certificate needs its key; a client CA makes client certificates

@@ -24,10 +24,10 @@ namespace tome {
 namespace {
 
 ModelFacts FactsOf(const Checkpoint& checkpoint, const std::string& dtype) {
-  const VitDescription& vit = checkpoint.vit;
+  const VitDescription& vit = checkpoint.vit();
   ModelFacts facts;
   facts.architecture = vit.architecture;
-  facts.family = "vit";
+  facts.family = vit.family;
   facts.dtype = dtype;
   facts.device = "cpu";
   facts.weights_digest = checkpoint.weights_digest;
@@ -38,7 +38,7 @@ ModelFacts FactsOf(const Checkpoint& checkpoint, const std::string& dtype) {
   facts.prefix_tokens = vit.prefix_tokens();
   facts.blocks = vit.blocks;
   facts.block_shape = {.token_dim = vit.token_dim, .mlp_hidden_dim = vit.mlp_hidden_dim};
-  facts.embedding_dim = vit.token_dim;
+  facts.embedding_dim = vit.embedding_dim();
   facts.proportional_attention = vit.proportional_attention;
   return facts;
 }
@@ -46,10 +46,11 @@ ModelFacts FactsOf(const Checkpoint& checkpoint, const std::string& dtype) {
 absl::StatusOr<c10::ScalarType> ComputeType(const std::string& dtype) {
   if (dtype == "float32") return c10::ScalarType::Float;
   if (dtype == "bfloat16") {
-    // What oneDNN asks for.
-    if (!__builtin_cpu_supports("avx512bw")) {
-      return absl::UnimplementedError(
-          "dtype: bfloat16 needs AVX-512, which this processor has not; use float32");
+    if (!HasBFloat16()) {
+      LogWarning(
+          "bfloat16 is slower than float32 on this processor: it has no AVX-512, so each product "
+          "is "
+          "computed in float32 and rounded");
     }
     return c10::ScalarType::BFloat16;
   }
@@ -179,8 +180,7 @@ absl::StatusOr<std::unique_ptr<Engine>> LoadTorchEngine(const TorchEngineOptions
     SetThreads(options.compute_threads);
     engine = std::make_unique<TorchEngine>(
         FactsOf(checkpoint, options.dtype),
-        ReferencePass(checkpoint.vit,
-                      LoadVitWeights(checkpoint.vit, checkpoint.tensors, compute_type)));
+        ReferencePass(checkpoint.vit(), LoadVitWeights(checkpoint.tensors, compute_type)));
   }));
   return engine;
 }

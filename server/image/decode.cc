@@ -8,6 +8,7 @@
 
 #include "server/image/decode_jpeg.h"
 #include "server/image/decode_png.h"
+#include "server/image/decode_webp.h"
 
 namespace tome {
 namespace {
@@ -25,7 +26,6 @@ bool HasAt(std::span<const uint8_t> encoded, size_t offset, absl::string_view ma
 absl::string_view ForeignFormat(std::span<const uint8_t> encoded) {
   using absl::string_view;
   if (HasAt(encoded, 0, "GIF8")) return "GIF";
-  if (HasAt(encoded, 0, "RIFF") && HasAt(encoded, 8, "WEBP")) return "WebP";
   if (HasAt(encoded, 0, "BM")) return "BMP";
   if (HasAt(encoded, 0, string_view("II*\0", 4)) || HasAt(encoded, 0, string_view("MM\0*", 4))) {
     return "TIFF";
@@ -40,7 +40,7 @@ absl::string_view ForeignFormat(std::span<const uint8_t> encoded) {
 
 absl::Status UnknownFormat(std::span<const uint8_t> encoded) {
   constexpr size_t kShownBytes = 4;
-  std::string message = "neither JPEG nor PNG: starts with";
+  std::string message = "neither JPEG, PNG nor WebP: starts with";
   for (const uint8_t byte : encoded.first(std::min(encoded.size(), kShownBytes))) {
     absl::StrAppend(&message, " ", absl::Hex(byte, absl::kZeroPad2));
   }
@@ -52,13 +52,15 @@ absl::Status UnknownFormat(std::span<const uint8_t> encoded) {
 }  // namespace
 
 absl::StatusOr<RgbImage> DecodeImage(std::span<const uint8_t> encoded, const ImageLimits& limits) {
-  if (encoded.empty()) return absl::InvalidArgumentError("empty: a JPEG or PNG file is needed");
+  if (encoded.empty())
+    return absl::InvalidArgumentError("empty: a JPEG, PNG or WebP file is needed");
   if (static_cast<int64_t>(encoded.size()) > limits.max_bytes) {
     return absl::InvalidArgumentError(
         absl::StrCat("the file has ", encoded.size(), " bytes, the limit is ", limits.max_bytes));
   }
   if (HasAt(encoded, 0, kJpegMagic)) return DecodeJpeg(encoded, limits);
   if (HasAt(encoded, 0, kPngMagic)) return DecodePng(encoded, limits);
+  if (HasAt(encoded, 0, "RIFF") && HasAt(encoded, 8, "WEBP")) return DecodeWebp(encoded, limits);
   return UnknownFormat(encoded);
 }
 

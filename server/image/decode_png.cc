@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstring>
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
@@ -13,6 +14,8 @@
 
 #include "server/base/status.h"
 #include "server/image/limits.h"
+#include "server/image/orientation.h"
+#include "server/image/png_chunks.h"
 
 namespace tome {
 namespace {
@@ -117,9 +120,8 @@ absl::Status RowsError(const PngReader& reader, int height) {
       absl::StrCat("PNG cannot be decoded (", place, "): ", reader.problem));
 }
 
-}  // namespace
-
-absl::StatusOr<RgbImage> DecodePng(std::span<const uint8_t> encoded, const ImageLimits& limits) {
+// The pixels as they are stored.
+absl::StatusOr<RgbImage> ReadPixels(std::span<const uint8_t> encoded, const ImageLimits& limits) {
   // The size is read here, ahead of libpng, whose own limits do not tell what they found.
   if (encoded.size() < kSizeEnd) return absl::InvalidArgumentError("PNG ends inside its header");
   if (std::memcmp(encoded.data() + kNameOffset, "IHDR", 4) != 0) {
@@ -146,6 +148,14 @@ absl::StatusOr<RgbImage> DecodePng(std::span<const uint8_t> encoded, const Image
     return RowsError(reader, image.height);
   }
   return image;
+}
+
+}  // namespace
+
+absl::StatusOr<RgbImage> DecodePng(std::span<const uint8_t> encoded, const ImageLimits& limits) {
+  TOME_ASSIGN_OR_RETURN(const int orientation, ReadPngOrientation(encoded, limits));
+  TOME_ASSIGN_OR_RETURN(RgbImage stored, ReadPixels(encoded, limits));
+  return Orient(std::move(stored), orientation);
 }
 
 }  // namespace tome

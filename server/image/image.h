@@ -18,7 +18,8 @@ struct ImageLimits {
   int64_t max_bytes = 20 << 20;     // of the encoded file
   int64_t max_pixels = 50'000'000;  // height * width
   int max_side = 16'384;            // pixels
-  int max_scans = 64;  // of a progressive JPEG: each costs a pass over all coefficients
+  int max_scans = 64;       // of a progressive JPEG: each costs a pass over all coefficients
+  int max_chunks = 16'384;  // of a PNG or WebP file
 };
 
 }  // namespace tome

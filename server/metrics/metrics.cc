@@ -33,6 +33,7 @@ constexpr std::array<const char*, 5> kMethods = {"Embed", "EmbedBatch", "EmbedSt
 constexpr std::array<const char*, 5> kStages = {"decode", "preprocess", "queue", "compute",
                                                 "encode"};
 constexpr std::array<const char*, 3> kDropReasons = {"cancelled", "expired", "full"};
+constexpr std::array<const char*, 3> kServerStates = {"starting", "serving", "draining"};
 
 // Seconds of a call. On CPU cores an image alone takes tens of milliseconds and a full batch some
 // hundreds, so objectives lie from 50 ms to 1 s: the boundaries are densest there, and any of them
@@ -134,6 +135,7 @@ struct Metrics::Families {
   Gauge& inflight_images;
   std::array<MethodHandles, kMethods.size()> methods;
   std::array<Counter*, kDropReasons.size()> dropped{};
+  std::array<Gauge*, kServerStates.size()> states{};
 
   Mutex mu;
   // By name. Nodes never move, so handles are used outside the lock.
@@ -186,6 +188,11 @@ Metrics::Families::Families()
   for (size_t i = 0; i < kDropReasons.size(); ++i) {
     dropped[i] = &dropped_images.Add({{"reason", kDropReasons[i]}});
   }
+  Family<Gauge>& server_state =
+      AddGauges(*registry, "tome_server_state", "1 for the state the server is in.");
+  for (size_t i = 0; i < kServerStates.size(); ++i) {
+    states[i] = &server_state.Add({{"state", kServerStates[i]}});
+  }
   // A part of the promised names: at 0 as long as a request's own r is what it gets.
   Family<Counter>& r_raised =
       AddCounters(*registry, "tome_r_raised_total",
@@ -196,7 +203,9 @@ Metrics::Families::Families()
       .Set(1);
 }
 
-Metrics::Metrics() : families_(std::make_unique<Families>()) {}
+Metrics::Metrics() : families_(std::make_unique<Families>()) {
+  SetServerState(ServerState::kStarting);
+}
 Metrics::~Metrics() = default;
 
 void Metrics::AddModel(absl::string_view model, const ModelInfo& info) {
@@ -234,6 +243,12 @@ void Metrics::AddModel(absl::string_view model, const ModelInfo& info) {
   current.Set(1);
 }
 
+void Metrics::SetServerState(ServerState state) {
+  for (size_t i = 0; i < kServerStates.size(); ++i) {
+    families_->states[i]->Set(i == static_cast<size_t>(state) ? 1 : 0);
+  }
+}
+
 void Metrics::RequestStarted(Method method) {
   families_->methods[static_cast<size_t>(method)].started->Increment();
 }
@@ -244,10 +259,10 @@ void Metrics::RequestFinished(Method method, absl::StatusCode code, absl::Durati
   handles.finished[CodeIndex(code)]->Increment();
 }
 
-void Metrics::ImageFinished(absl::string_view model, absl::StatusCode code) {
+void Metrics::ImagesFinished(absl::string_view model, absl::StatusCode code, int images) {
   const ModelHandles* handles = families_->Model(model);
   if (handles == nullptr) return;
-  handles->images[CodeIndex(code)]->Increment();
+  handles->images[CodeIndex(code)]->Increment(images);
 }
 
 void Metrics::ObserveStage(absl::string_view model, Stage stage, absl::Duration duration) {
@@ -284,8 +299,8 @@ void Metrics::AddQueueImages(int delta) { families_->queue_images.Increment(delt
 
 void Metrics::AddInflightImages(int delta) { families_->inflight_images.Increment(delta); }
 
-void Metrics::ImageDropped(DropReason reason) {
-  families_->dropped[static_cast<size_t>(reason)]->Increment();
+void Metrics::ImagesDropped(DropReason reason, int images) {
+  families_->dropped[static_cast<size_t>(reason)]->Increment(images);
 }
 
 std::shared_ptr<Registry> Metrics::registry() const { return families_->registry; }

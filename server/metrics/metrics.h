@@ -17,6 +17,7 @@ namespace tome {
 enum class Method { kEmbed, kEmbedBatch, kEmbedStream, kListModels, kGetModel };
 enum class Stage { kDecode, kPreprocess, kQueue, kCompute, kEncode };
 enum class DropReason { kCancelled, kExpired, kFull };
+enum class ServerState { kStarting, kServing, kDraining };
 
 // Every metric's name, help, labels and buckets, once (metrics.cc). Thread-safe, and cheap enough
 // for each request: no look-up by label strings after construction of a method's or model's
@@ -39,13 +40,16 @@ class Metrics {
   // model_info changes.
   void AddModel(absl::string_view model, const ModelInfo& info);
 
+  // server_state is 1 for `state` and 0 for the others. kStarting from construction on.
+  void SetServerState(ServerState state);
+
   // One a call: started when it arrives, finished when its status is known. After a quiet moment
   // requests_started_total equals the sum of requests_total over codes.
   void RequestStarted(Method method);
   void RequestFinished(Method method, absl::StatusCode code, absl::Duration duration);
 
   // One an image, with the status it ended in. A model that was not added is not counted.
-  void ImageFinished(absl::string_view model, absl::StatusCode code);
+  void ImagesFinished(absl::string_view model, absl::StatusCode code, int images = 1);
   void ObserveStage(absl::string_view model, Stage stage, absl::Duration duration);
   // What merging did to one embedded image: tokens before the first block and those merged away.
   // REQUIRES: tokens_in > 0.
@@ -59,7 +63,7 @@ class Metrics {
   void AddQueueImages(int delta);
   void AddInflightImages(int delta);
 
-  void ImageDropped(DropReason reason);
+  void ImagesDropped(DropReason reason, int images = 1);
 
   // For the exposer.
   std::shared_ptr<prometheus::Registry> registry() const;

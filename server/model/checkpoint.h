@@ -5,21 +5,21 @@
 
 #include "absl/status/statusor.h"
 
-#include "server/model/safetensors.h"
-#include "server/model/vit_description.h"
+#include "server/model/vit_tensors.h"
 
 namespace tome {
 
-// A checkpoint directory, read and checked: what the model is, and its tensors still in the file.
+// A checkpoint directory, read and checked: what the model is, and its tensors still in the files.
 struct Checkpoint {
-  VitDescription vit;
-  SafetensorsFile tensors;
-  // Hex SHA-256 of model.safetensors, as sha256sum prints it.
+  const VitDescription& vit() const { return tensors.vit(); }
+
+  VitTensors tensors;
+  // TensorFiles::Digest.
   std::string weights_digest;
 };
 
-// Opens a timm directory: config.json and model.safetensors. An error names the file, then the
-// tensor or key in it that is missing, odd or not supported, never the directory.
+// Opens a directory as timm writes it (config.json and model.safetensors). An error names the file,
+// then the tensor or key in it that is missing, odd or not supported, never the directory.
 absl::StatusOr<Checkpoint> OpenCheckpoint(const std::string& directory);
 
 }  // namespace tome

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <utility>
 
+#include "server/model/precision.h"
+
 namespace tome {
 namespace {
 
@@ -34,10 +36,23 @@ at::Tensor LinearPointwise(const at::Tensor& x, const at::Tensor& packed, const 
 
 }  // namespace
 
+bool HasBFloat16() {
+  return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512dq");
+}
+
 Linear::Linear(const at::Tensor& weight, at::Tensor bias)
-    : packed_weight_(Pack(weight)), bias_(std::move(bias)) {}
+    : widened_(weight.scalar_type() == c10::ScalarType::BFloat16 && !HasBFloat16()) {
+  packed_weight_ = Pack(widened_ ? weight.to(kFloat) : weight);
+  bias_ = widened_ ? bias.to(kFloat) : std::move(bias);
+}
 
 at::Tensor Linear::operator()(const at::Tensor& x) const {
+  // The sum is float32 either way and is rounded once.
+  return widened_ ? Multiply(x.to(kFloat)).to(x.scalar_type()) : Multiply(x);
+}
+
+at::Tensor Linear::Multiply(const at::Tensor& x) const {
   // oneDNN multiplies a single row by another kernel, with other rounding: a row of zeros keeps it
   // company.
   if (x.size(0) == 1) {

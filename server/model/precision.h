@@ -13,21 +13,23 @@ namespace tome {
 //   sums inside a linear layer                      float32    float32
 //   residual stream (the packed tokens)             float32    bfloat16, each sum rounded once
 //   weights, biases and statistics of layer norms   float32    float32
-//   GELU                                            float32    bfloat16 in and out, float32 inside
+//   GELU and the like                               float32    bfloat16 in and out, float32 inside
 //   pixels after mean and std, position embedding   float32    float32, rounded once as tokens
 //   attention logits, softmax and weighted values   float32    float32, rounded once behind them
 //   key metric, its norm and the match scores       float32    float32, from bfloat16 keys
 //   sizes, log(size)                                float32    float32
 //   merged values                                   float32    float32 sums, rounded once
-//   final norm, pooling, embedding, final tokens    float32    float32
+//   final norm, pooling, projection, embedding,     float32    float32, weights and biases, too
+//     final tokens
 //
 // Denormal numbers are kept on every thread: nothing here switches flush-to-zero on, so no thread
 // can differ from another.
 //
 // The embedding of an image has the same bits whatever its batch mates. What runs on packed rows is
 // therefore only what treats each row by itself (linear layers as linear.h says, layer norm) or
-// each element exactly alike (sums, GELU by oneDNN); attention, matching, merging and pooling run
-// on one image's rows at a time.
+// each element exactly alike (sums, GELU by oneDNN); attention, matching, merging, pooling and the
+// other activations run on one image's rows at a time: ATen computes the last few elements of a
+// range by other instructions than the rest.
 
 // Every float32 of the right-hand column.
 inline constexpr c10::ScalarType kFloat = c10::ScalarType::Float;

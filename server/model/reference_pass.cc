@@ -6,8 +6,9 @@
 #include <ATen/ops/layer_norm.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/ones.h>
+#include <ATen/ops/sigmoid.h>
+#include <ATen/ops/silu.h>
 #include <ATen/ops/softmax.h>
-#include <ATen/ops/stack.h>
 #include <ATen/ops/tensor.h>
 
 #include <array>
@@ -19,6 +20,16 @@
 
 namespace tome {
 namespace {
+
+// `body` of each image's rows, one below the other.
+template <typename Body>
+at::Tensor EachImage(const at::Tensor& x, std::span<const Segment> images, const Body& body) {
+  std::vector<at::Tensor> results;
+  for (const Segment& image : images) {
+    results.push_back(body(x.narrow(0, image.offset, image.tokens).contiguous()));
+  }
+  return at::cat(results);
+}
 
 at::Tensor PerChannel(const std::array<float, 3>& values) {
   return at::tensor(values).view({1, 3, 1, 1});
@@ -36,8 +47,14 @@ at::Tensor ReferencePass::NormalizePixels(const at::Tensor& pixels) const {
 }
 
 PassResult ReferencePass::Run(const at::Tensor& pixels, const MergePlan& plan) const {
+  return Run(pixels, plan, std::vector<VitPooling>(plan.images(), vit_.pooling));
+}
+
+PassResult ReferencePass::Run(const at::Tensor& pixels, const MergePlan& plan,
+                              std::span<const VitPooling> pooling) const {
   PassResult result;
-  at::Tensor x = Embed(pixels);             // [T, D] packed tokens
+  at::Tensor x = Embed(pixels);  // [T, D] packed tokens
+  if (vit_.norm_before_blocks) x = LayerNorm(x, weights_.norm_before_blocks);
   at::Tensor size = at::ones({x.size(0)});  // [T] patches each token stands for
   for (int i = 0; i < plan.blocks(); ++i) {
     const BlockWeights& block = weights_.blocks[i];
@@ -51,20 +68,17 @@ PassResult ReferencePass::Run(const at::Tensor& pixels, const MergePlan& plan) c
           MergeTokens(x, size, plan.at(i), result.matches.back(), plan.prefix_tokens());
     }
     // x = x + MLP(LN(x)).
-    x = x + block.fc2(at::gelu(block.fc1(LayerNorm(x, block.norm2))));
+    x = x + Mlp(block, LayerNorm(x, block.norm2), plan.at(i + 1));
   }
 
   result.tokens = x.to(kFloat);
   if (!vit_.norm_after_pooling) result.tokens = LayerNorm(result.tokens, weights_.final_norm);
   result.size = size;
-  std::vector<at::Tensor> pooled;
-  for (const Segment& image : plan.at(plan.blocks())) {
-    pooled.push_back(Pool(result.tokens.narrow(0, image.offset, image.tokens),
-                          size.narrow(0, image.offset, image.tokens)));
-  }
-  result.embeddings = at::stack(pooled);
-  if (vit_.norm_after_pooling) {
-    result.embeddings = LayerNorm(result.embeddings, weights_.final_norm);
+  for (int i = 0; i < plan.images(); ++i) {
+    const Segment& image = plan.at(plan.blocks())[i];
+    result.embeddings.push_back(Embedding(pooling[i],
+                                          result.tokens.narrow(0, image.offset, image.tokens),
+                                          size.narrow(0, image.offset, image.tokens)));
   }
   return result;
 }
@@ -73,11 +87,14 @@ at::Tensor ReferencePass::Embed(const at::Tensor& pixels) const {
   const int64_t images = pixels.size(0);
   const int64_t patch = vit_.patch_size;
   // Each patch's pixels as one row, in the order of the convolution's kernel: channel, row, column.
-  const at::Tensor patches =
-      pixels.view({images, 3, vit_.grid_height, patch, vit_.grid_width, patch})
-          .permute({0, 2, 4, 1, 3, 5})
-          .reshape({images * vit_.patches(), 3 * patch * patch})
-          .to(weights_.compute_type);
+  // What lies beyond the last whole patch is left out.
+  const at::Tensor patches = pixels.narrow(2, 0, vit_.grid_height * patch)
+                                 .narrow(3, 0, vit_.grid_width * patch)
+                                 .unflatten(3, {vit_.grid_width, patch})
+                                 .unflatten(2, {vit_.grid_height, patch})
+                                 .permute({0, 2, 4, 1, 3, 5})
+                                 .reshape({images * vit_.patches(), 3 * patch * patch})
+                                 .to(weights_.compute_type);
   const at::Tensor embedded =
       weights_.patch_embedding(patches).view({images, vit_.patches(), vit_.token_dim});
   const at::Tensor prefix = weights_.prefix.expand({images, vit_.prefix_tokens(), vit_.token_dim});
@@ -113,18 +130,73 @@ std::pair<at::Tensor, at::Tensor> ReferencePass::Attend(const BlockWeights& bloc
   return {block.projection(at::cat(attended).to(weights_.compute_type)), qkv.select(1, 1)};
 }
 
-at::Tensor ReferencePass::Pool(const at::Tensor& tokens, const at::Tensor& size) const {
-  switch (vit_.pooling) {
+at::Tensor ReferencePass::Mlp(const BlockWeights& block, const at::Tensor& x,
+                              std::span<const Segment> images) const {
+  const at::Tensor hidden = block.fc1(x);
+  if (vit_.mlp == VitMlp::kPlain) return block.fc2(Activate(hidden, images));
+  const at::Tensor gate = hidden.narrow(1, 0, vit_.mlp_hidden_dim);
+  const at::Tensor up = hidden.narrow(1, vit_.mlp_hidden_dim, vit_.mlp_hidden_dim);
+  const auto silu = [](const at::Tensor& image) { return at::silu(image); };
+  return block.fc2(EachImage(gate, images, silu) * up);
+}
+
+at::Tensor ReferencePass::Activate(const at::Tensor& x, std::span<const Segment> images) const {
+  switch (vit_.activation) {
+    case VitActivation::kGelu:
+      // By oneDNN, which computes bfloat16 where Linear does.
+      return HasBFloat16() ? at::gelu(x) : at::gelu(x.to(kFloat)).to(x.scalar_type());
+    case VitActivation::kGeluTanh:
+      return EachImage(x, images, [](const at::Tensor& image) { return at::gelu(image, "tanh"); });
+    case VitActivation::kQuickGelu:
+      break;
+  }
+  return EachImage(x, images, [](const at::Tensor& image) {
+    const at::Tensor wide = image.to(kFloat);
+    return (wide * at::sigmoid(1.702 * wide)).to(image.scalar_type());
+  });
+}
+
+at::Tensor ReferencePass::Embedding(VitPooling pooling, const at::Tensor& tokens,
+                                    const at::Tensor& size) const {
+  at::Tensor pooled = Pool(pooling, tokens, size).unsqueeze(0);
+  if (vit_.norm_after_pooling) pooled = LayerNorm(pooled, weights_.final_norm);
+  const bool projected = vit_.projection_dim > 0 && pooling != VitPooling::kMeanOfPatches;
+  return (projected ? weights_.projection(pooled) : pooled)[0];
+}
+
+at::Tensor ReferencePass::Pool(VitPooling pooling, const at::Tensor& tokens,
+                               const at::Tensor& size) const {
+  switch (pooling) {
     case VitPooling::kClassToken:
       return tokens[0];
     case VitPooling::kMeanOfClassTokens:
       return (tokens[0] + tokens[1]) / 2.0;
+    case VitPooling::kAttention:
+      return AttentionPool(tokens, size);
     case VitPooling::kMeanOfPatches:
       break;
   }
   const at::Tensor patches = tokens.slice(0, vit_.prefix_tokens());
   const at::Tensor weight = size.slice(0, vit_.prefix_tokens());
   return (patches * weight.unsqueeze(1)).sum(0) / weight.sum();
+}
+
+at::Tensor ReferencePass::AttentionPool(const at::Tensor& tokens, const at::Tensor& size) const {
+  const AttentionPoolWeights& pool = weights_.pool;
+  const int64_t head_dim = vit_.token_dim / vit_.heads;
+  const double scale = 1.0 / std::sqrt(static_cast<double>(head_dim));
+  // [2, heads, tokens, d]
+  const at::Tensor key_value = pool.key_value(tokens.contiguous())
+                                   .view({tokens.size(0), 2, vit_.heads, head_dim})
+                                   .permute({1, 2, 0, 3})
+                                   .contiguous();
+  at::Tensor logits = at::matmul(pool.query * scale, key_value[0].transpose(1, 2));
+  if (vit_.proportional_attention) logits = logits + size.log();
+  const at::Tensor values = at::matmul(at::softmax(logits, -1), key_value[1]);  // [heads, 1, d]
+  const at::Tensor x = pool.projection(values.reshape({1, vit_.token_dim}));
+  const Segment row = {.offset = 0, .tokens = 1};
+  const at::Tensor hidden = pool.fc1(LayerNorm(x, pool.norm));
+  return (x + pool.fc2(Activate(hidden, {&row, 1})))[0];
 }
 
 at::Tensor ReferencePass::LayerNorm(const at::Tensor& x, const LayerNormWeights& norm) const {

@@ -16,7 +16,8 @@ namespace tome {
 
 // What a pass leaves.
 struct PassResult {
-  at::Tensor embeddings;  // [images, D] float32, pooled
+  // [images], each [embedding_dim] or, of a mean of patches, [D]; float32.
+  std::vector<at::Tensor> embeddings;
   // [T, D] float32 packed tokens after the final norm; where that stands behind the pooling,
   // before it.
   at::Tensor tokens;
@@ -37,7 +38,11 @@ class ReferencePass {
   at::Tensor NormalizePixels(const at::Tensor& pixels) const;
 
   // pixels as NormalizePixels gives them; the plan's images in the same order, each of
-  // VitDescription::tokens() tokens.
+  // VitDescription::tokens() tokens. `pooling`: how each image is pooled, of those that the model
+  // has the token or the weights for.
+  PassResult Run(const at::Tensor& pixels, const MergePlan& plan,
+                 std::span<const VitPooling> pooling) const;
+  // Each image as the family does.
   PassResult Run(const at::Tensor& pixels, const MergePlan& plan) const;
 
  private:
@@ -50,7 +55,17 @@ class ReferencePass {
                                            const at::Tensor& size, const MergePlan& plan,
                                            int index) const;
 
-  at::Tensor Pool(const at::Tensor& tokens, const at::Tensor& size) const;
+  // Of one block, on LN(x).
+  at::Tensor Mlp(const BlockWeights& block, const at::Tensor& x,
+                 std::span<const Segment> images) const;
+
+  // fc1's outputs [T, D] by the model's activation.
+  at::Tensor Activate(const at::Tensor& x, std::span<const Segment> images) const;
+
+  // One image's final tokens [n, D] and their sizes [n] -> its embedding.
+  at::Tensor Embedding(VitPooling pooling, const at::Tensor& tokens, const at::Tensor& size) const;
+  at::Tensor Pool(VitPooling pooling, const at::Tensor& tokens, const at::Tensor& size) const;
+  at::Tensor AttentionPool(const at::Tensor& tokens, const at::Tensor& size) const;
 
   at::Tensor LayerNorm(const at::Tensor& x, const LayerNormWeights& norm) const;
 

@@ -3,168 +3,103 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <utility>
+#include <optional>
+#include <string>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include <nlohmann/json.hpp>
 
 #include "server/base/status.h"
+#include "server/model/json_fields.h"
+#include "server/model/timm_architecture.h"
 
 namespace tome {
 namespace {
 
-using Json = nlohmann::json;
-
-// Far above any model's input; keeps what follows from it inside an int.
-constexpr int kMaxSide = 1 << 14;
-constexpr int kMaxHeads = 1024;
+constexpr int kMaxSide = kMaxImageSide;
+constexpr char kPretrained[] = "pretrained_cfg.";
+constexpr char kModelArgs[] = "model_args.";
 // timm's DEFAULT_CROP_PCT, used where a checkpoint names none.
 constexpr double kDefaultCropPct = 0.875;
 
 // Arguments of timm's VisionTransformer that this reader may pass over: either the tensors show
 // what they did, or they act in training only, or they size the classifier.
 constexpr auto kShownByTensorsOrIdle = std::to_array<absl::string_view>({
-    "attn_drop_rate",  "class_token",      "depth",      "drop_path_rate",  "drop_rate",
-    "dynamic_img_pad", "dynamic_img_size", "embed_dim",  "fc_norm",         "final_norm",
-    "fix_init",        "img_size",         "in_chans",   "init_values",     "mlp_ratio",
-    "no_embed_class",  "num_classes",      "num_heads",  "global_pool",     "patch_drop_rate",
-    "patch_size",      "pos_drop_rate",    "pre_norm",   "proj_bias",       "proj_drop_rate",
-    "qk_norm",         "qkv_bias",         "reg_tokens", "scale_attn_norm", "scale_mlp_norm",
-    "strict_img_size", "weight_init",
+    "attn_drop_rate",  "class_token",      "depth",       "drop_path_rate", "drop_rate",
+    "dynamic_img_pad", "dynamic_img_size", "embed_dim",   "fc_norm",        "final_norm",
+    "fix_init",        "img_size",         "in_chans",    "init_values",    "mlp_ratio",
+    "no_embed_class",  "num_classes",      "num_heads",   "global_pool",    "patch_drop_rate",
+    "patch_size",      "pos_drop_rate",    "pre_norm",    "proj_bias",      "proj_drop_rate",
+    "qk_norm",         "qkv_bias",         "act_layer",   "reg_tokens",     "scale_attn_norm",
+    "scale_mlp_norm",  "strict_img_size",  "weight_init",
 });
 
-std::string Shown(const Json& value) {
-  constexpr size_t kLongest = 100;
-  std::string text = value.dump(-1, ' ', true, Json::error_handler_t::replace);
-  if (text.size() > kLongest) text = absl::StrCat(text.substr(0, kLongest), "...");
-  return text;
-}
-
-absl::Status Unsupported(absl::string_view key, const Json& value, absl::string_view supported) {
-  return absl::InvalidArgumentError(
-      absl::StrCat(key, ": ", Shown(value), " is not supported; supported: ", supported));
-}
-
-absl::Status Wrong(absl::string_view key, const Json& value, absl::string_view expected) {
-  return absl::InvalidArgumentError(absl::StrCat(key, ": ", Shown(value), ", expected ", expected));
-}
-
-// The value at `key`, or nullptr if it is absent or null, which timm writes for "not set".
-const Json* Find(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  return found == object.end() || found->is_null() ? nullptr : &*found;
-}
-
-absl::StatusOr<std::string> Text(const Json& object, const char* key, absl::string_view prefix,
-                                 absl::string_view fallback) {
-  const Json* value = Find(object, key);
-  if (value == nullptr) return std::string(fallback);
-  if (!value->is_string()) return Wrong(absl::StrCat(prefix, key), *value, "a string");
-  return value->get<std::string>();
-}
-
-bool IsWithin(const Json& value, int lowest, int highest) {
-  return value.is_number_integer() && value.get<int64_t>() >= lowest &&
-         value.get<int64_t>() <= highest &&
-         !(value.is_number_unsigned() && value.get<uint64_t>() > static_cast<uint64_t>(highest));
-}
-
-struct Size {
-  int height = 0;
-  int width = 0;
-  friend bool operator==(const Size&, const Size&) = default;
-};
-
-// A side in pixels or [height, width].
-absl::StatusOr<Size> ImageSize(const Json& value, absl::string_view key) {
-  if (IsWithin(value, 1, kMaxSide)) return Size{value.get<int>(), value.get<int>()};
-  if (value.is_array() && value.size() == 2 && IsWithin(value[0], 1, kMaxSide) &&
-      IsWithin(value[1], 1, kMaxSide)) {
-    return Size{value[0].get<int>(), value[1].get<int>()};
-  }
-  return Wrong(key, value, absl::StrCat("a side or [height, width], each 1 to ", kMaxSide));
-}
-
 // [3, height, width].
-absl::StatusOr<Size> InputSize(const Json& value, absl::string_view key) {
-  if (!value.is_array() || value.size() != 3) return Wrong(key, value, "[3, height, width]");
-  if (!IsWithin(value[0], 3, 3)) return Unsupported(key, value, "3 channels");
-  return ImageSize(Json::array({value[1], value[2]}), key);
-}
-
-absl::StatusOr<std::array<float, 3>> Channels(const Json& pretrained, const char* key,
-                                              const std::array<float, 3>& fallback) {
-  const Json* value = Find(pretrained, key);
-  if (value == nullptr) return fallback;
-  const bool numbers =
-      value->is_array() && value->size() == 3 &&
-      std::ranges::all_of(*value, [](const Json& each) { return each.is_number(); });
-  if (!numbers) {
-    return Wrong(absl::StrCat("pretrained_cfg.", key), *value, "3 numbers, one a channel");
-  }
-  return std::array<float, 3>{(*value)[0].get<float>(), (*value)[1].get<float>(),
-                              (*value)[2].get<float>()};
+absl::StatusOr<ImageSize> InputSize(const Json& value, absl::string_view key) {
+  if (!value.is_array() || value.size() != 3) return WrongField(key, value, "[3, height, width]");
+  if (!IsWithin(value[0], 3, 3)) return UnsupportedField(key, value, "3 channels");
+  return ToImageSize(Json::array({value[1], value[2]}), key);
 }
 
 // timm's evaluation transform of data/transforms_factory.py.
-absl::StatusOr<Preprocessing> EvalTransform(const Json& pretrained, Size input) {
+absl::StatusOr<Preprocessing> EvalTransform(const Json& pretrained, ImageSize input) {
   Preprocessing result;
   result.crop_height = input.height;
   result.crop_width = input.width;
   result.crop_offset = Preprocessing::CropOffset::kHalfToEven;
 
   TOME_ASSIGN_OR_RETURN(const std::string interpolation,
-                        Text(pretrained, "interpolation", "pretrained_cfg.", "bicubic"));
+                        TextField(pretrained, "interpolation", kPretrained, "bicubic"));
   if (interpolation == "bicubic") {
     result.interpolation = Preprocessing::Interpolation::kBicubic;
   } else if (interpolation == "bilinear") {
     result.interpolation = Preprocessing::Interpolation::kBilinear;
   } else {
-    return Unsupported("pretrained_cfg.interpolation", interpolation, "\"bicubic\", \"bilinear\"");
+    return UnsupportedField("pretrained_cfg.interpolation", interpolation,
+                            "\"bicubic\", \"bilinear\"");
   }
 
   double crop_pct = kDefaultCropPct;
-  if (const Json* value = Find(pretrained, "crop_pct"); value != nullptr) {
+  if (const Json* value = FindField(pretrained, "crop_pct"); value != nullptr) {
     const bool valid = value->is_number() && value->get<double>() > 0.0 &&
                        input.height / value->get<double>() <= kMaxSide &&
                        input.width / value->get<double>() <= kMaxSide;
     if (!valid) {
-      return Wrong("pretrained_cfg.crop_pct", *value,
-                   absl::StrCat("a number above 0 that resizes to at most ", kMaxSide, " a side"));
+      return WrongField(
+          "pretrained_cfg.crop_pct", *value,
+          absl::StrCat("a number above 0 that resizes to at most ", kMaxSide, " a side"));
     }
     crop_pct = value->get<double>();
   }
   result.resize_height = static_cast<int>(std::floor(input.height / crop_pct));
   result.resize_width = static_cast<int>(std::floor(input.width / crop_pct));
   if (result.resize_height < 1 || result.resize_width < 1) {
-    return Wrong("pretrained_cfg.crop_pct", crop_pct, "a number that resizes to 1 pixel or more");
+    return WrongField("pretrained_cfg.crop_pct", crop_pct,
+                      "a number that resizes to 1 pixel or more");
   }
 
   TOME_ASSIGN_OR_RETURN(const std::string crop_mode,
-                        Text(pretrained, "crop_mode", "pretrained_cfg.", "center"));
+                        TextField(pretrained, "crop_mode", kPretrained, "center"));
   if (crop_mode == "center") {
     result.resize = Preprocessing::Resize::kShortestEdge;
     // There timm keeps the aspect ratio by another rule, which this server does not have.
     if (input.height != input.width) {
-      return Unsupported("pretrained_cfg.crop_mode", crop_mode,
-                         absl::StrCat("\"squash\" for an input of ", input.height, " x ",
-                                      input.width, "; \"center\" for square inputs only"));
+      return UnsupportedField("pretrained_cfg.crop_mode", crop_mode,
+                              absl::StrCat("\"squash\" for an input of ", input.height, " x ",
+                                           input.width, "; \"center\" for square inputs only"));
     }
   } else if (crop_mode == "squash") {
     result.resize = Preprocessing::Resize::kExact;
   } else {
-    return Unsupported("pretrained_cfg.crop_mode", crop_mode, "\"center\", \"squash\"");
+    return UnsupportedField("pretrained_cfg.crop_mode", crop_mode, "\"center\", \"squash\"");
   }
 
   // timm's IMAGENET_DEFAULT_MEAN and _STD.
-  TOME_ASSIGN_OR_RETURN(result.mean, Channels(pretrained, "mean", {0.485f, 0.456f, 0.406f}));
-  TOME_ASSIGN_OR_RETURN(result.std, Channels(pretrained, "std", {0.229f, 0.224f, 0.225f}));
-  const bool finite = std::ranges::all_of(result.mean, [](float m) { return std::isfinite(m); });
-  const bool positive =
-      std::ranges::all_of(result.std, [](float s) { return std::isfinite(s) && s > 0.0f; });
-  if (!finite) return Wrong("pretrained_cfg.mean", pretrained["mean"], "finite numbers");
-  if (!positive) return Wrong("pretrained_cfg.std", pretrained["std"], "numbers above 0");
+  TOME_ASSIGN_OR_RETURN(result.mean, ChannelsField(pretrained, "mean", kPretrained,
+                                                   {0.485f, 0.456f, 0.406f}, /*positive=*/false));
+  TOME_ASSIGN_OR_RETURN(result.std, ChannelsField(pretrained, "std", kPretrained,
+                                                  {0.229f, 0.224f, 0.225f}, /*positive=*/true));
   return result;
 }
 
@@ -172,70 +107,92 @@ absl::StatusOr<Preprocessing> EvalTransform(const Json& pretrained, Size input) 
 absl::Status CheckModelArgs(const Json& model_args) {
   for (const auto& [key, value] : model_args.items()) {
     if (value.is_null()) continue;
-    const std::string name = absl::StrCat("model_args.", key);
-    if (key == "act_layer") {
-      if (value != "gelu") return Unsupported(name, value, "\"gelu\"");
-    } else if (key == "norm_layer") {
-      if (value != "layernorm") return Unsupported(name, value, "\"layernorm\"");
+    const std::string name = absl::StrCat(kModelArgs, key);
+    if (key == "norm_layer") {
+      if (value != "layernorm") return UnsupportedField(name, value, "\"layernorm\"");
     } else if (key == "pos_embed") {
-      if (value != "learn") return Unsupported(name, value, "\"learn\"");
+      if (value != "learn") return UnsupportedField(name, value, "\"learn\"");
     } else if (key == "pool_include_prefix") {
-      if (value != false) return Unsupported(name, value, "false");
+      if (value != false) return UnsupportedField(name, value, "false");
     } else if (std::ranges::find(kShownByTensorsOrIdle, absl::string_view(key)) ==
                kShownByTensorsOrIdle.end()) {
       return absl::InvalidArgumentError(
-          absl::StrCat(name, ": ", Shown(value), ": this argument is not supported"));
+          absl::StrCat(name, ": ", ShownValue(value), ": this argument is not supported"));
     }
   }
   return absl::OkStatus();
 }
 
+absl::StatusOr<VitActivation> Activation(const Json& model_args, VitActivation fallback) {
+  const Json* value = FindField(model_args, "act_layer");
+  if (value == nullptr) return fallback;
+  if (*value == "gelu") return VitActivation::kGelu;
+  if (*value == "gelu_tanh") return VitActivation::kGeluTanh;
+  if (*value == "quick_gelu") return VitActivation::kQuickGelu;
+  return UnsupportedField("model_args.act_layer", *value,
+                          "\"gelu\", \"gelu_tanh\", \"quick_gelu\"");
+}
+
+absl::StatusOr<VitPooling> Pooling(const Json& root, const Json& model_args, VitPooling fallback) {
+  const Json* value = FindField(model_args, "global_pool");
+  if (value == nullptr) value = FindField(root, "global_pool");
+  if (value == nullptr) return fallback;
+  if (*value == "token") return VitPooling::kClassToken;
+  if (*value == "avg") return VitPooling::kMeanOfPatches;
+  if (*value == "map") return VitPooling::kAttention;
+  return UnsupportedField("global_pool", *value, "\"token\", \"avg\", \"map\"");
+}
+
 }  // namespace
 
-absl::StatusOr<TimmConfig> ParseTimmConfig(absl::string_view text) {
-  const Json root = Json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
-  if (root.is_discarded()) return absl::InvalidArgumentError("is not valid JSON");
-  if (!root.is_object()) return Wrong("the file", root, "a JSON object");
-
-  const Json* pretrained = Find(root, "pretrained_cfg");
+absl::StatusOr<VitConfig> ReadTimmConfig(absl::string_view text) {
+  TOME_ASSIGN_OR_RETURN(const Json root, ParseJsonObject(text));
+  const Json* pretrained = FindField(root, "pretrained_cfg");
   if (pretrained == nullptr) return absl::InvalidArgumentError("pretrained_cfg: missing");
-  if (!pretrained->is_object()) return Wrong("pretrained_cfg", *pretrained, "an object");
+  if (!pretrained->is_object()) return WrongField("pretrained_cfg", *pretrained, "an object");
   const Json no_args = Json::object();
-  const Json* model_args = Find(root, "model_args");
+  const Json* model_args = FindField(root, "model_args");
   if (model_args == nullptr) model_args = &no_args;
-  if (!model_args->is_object()) return Wrong("model_args", *model_args, "an object");
+  if (!model_args->is_object()) return WrongField("model_args", *model_args, "an object");
   TOME_RETURN_IF_ERROR(CheckModelArgs(*model_args));
 
-  TimmConfig config;
-  TOME_ASSIGN_OR_RETURN(config.architecture, Text(root, "architecture", "", ""));
+  VitConfig config;
+  TOME_ASSIGN_OR_RETURN(config.architecture, TextField(root, "architecture", "", ""));
   if (config.architecture.empty()) return absl::InvalidArgumentError("architecture: missing");
-  TOME_ASSIGN_OR_RETURN(config.pretrained_tag, Text(*pretrained, "tag", "pretrained_cfg.", ""));
-
-  TOME_ASSIGN_OR_RETURN(const std::string root_pool, Text(root, "global_pool", "", "token"));
-  TOME_ASSIGN_OR_RETURN(config.global_pool,
-                        Text(*model_args, "global_pool", "model_args.", root_pool));
-  if (config.global_pool != "token" && config.global_pool != "avg") {
-    return Unsupported("global_pool", config.global_pool, "\"token\", \"avg\"");
+  const std::optional<TimmArchitecture> known = FindTimmArchitecture(config.architecture);
+  if (!known.has_value()) {
+    return UnsupportedField("architecture", config.architecture,
+                            "timm's vit, deit and deit3 by size and patch, such as "
+                            "vit_small_patch16_224, deit_tiny_distilled_patch16_224, "
+                            "vit_base_patch14_reg4_dinov2, vit_base_patch32_clip_quickgelu_224, "
+                            "vit_base_patch16_siglip_224");
   }
-  if (const Json* heads = Find(*model_args, "num_heads"); heads != nullptr) {
-    if (!IsWithin(*heads, 1, kMaxHeads)) {
-      return Wrong("model_args.num_heads", *heads, absl::StrCat("1 to ", kMaxHeads));
-    }
-    config.num_heads = heads->get<int>();
-  }
+  TOME_ASSIGN_OR_RETURN(const std::string tag, TextField(*pretrained, "tag", kPretrained, ""));
+  const bool mae = tag == "mae";
+  config.family = mae ? TimmFamily("mae") : known->family;
+  config.norm_epsilon = config.family->norm_epsilon;
+  config.proportional_attention = config.family->proportional_attention;
+  config.heads_key = "model_args.num_heads";
+  TOME_ASSIGN_OR_RETURN(config.heads,
+                        IntField(*model_args, "num_heads", kModelArgs, 1, kMaxHeads, known->heads));
+  TOME_ASSIGN_OR_RETURN(config.activation, Activation(*model_args, known->activation));
+  TOME_ASSIGN_OR_RETURN(config.pooling, Pooling(root, *model_args, known->pooling));
+  // timm has MAE's encoders pool their class token, which was never trained to say anything.
+  if (mae) config.pooling = config.family->pooling;
+  TOME_ASSIGN_OR_RETURN(config.qkv_bias, BoolField(*model_args, "qkv_bias", kModelArgs, true));
+  TOME_ASSIGN_OR_RETURN(config.attention_projection_bias,
+                        BoolField(*model_args, "proj_bias", kModelArgs, true));
+  // Of a CLIP fine-tuned on labels ("laion2b_ft_in1k") the head is a classifier.
+  config.projects = config.family->name == "clip" && !absl::StrContains(tag, "_ft_");
 
-  const Json* input_size = Find(*pretrained, "input_size");
-  const Json* img_size = Find(*model_args, "img_size");
-  if (input_size == nullptr)
+  config.input_size_key = "pretrained_cfg.input_size";
+  const Json* input_size = FindField(*pretrained, "input_size");
+  if (input_size == nullptr) {
     return absl::InvalidArgumentError("pretrained_cfg.input_size: missing");
-  TOME_ASSIGN_OR_RETURN(const Size input, InputSize(*input_size, "pretrained_cfg.input_size"));
-  if (img_size != nullptr) {
-    TOME_ASSIGN_OR_RETURN(const Size model_size, ImageSize(*img_size, "model_args.img_size"));
-    if (model_size != input) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "model_args.img_size: ", Shown(*img_size), " differs from pretrained_cfg.input_size ",
-          Shown(*input_size), "; running at another input size is not supported"));
-    }
+  }
+  TOME_ASSIGN_OR_RETURN(const ImageSize input, InputSize(*input_size, config.input_size_key));
+  if (const Json* stored = FindField(*model_args, "img_size"); stored != nullptr) {
+    TOME_ASSIGN_OR_RETURN(config.stored_image_size, ToImageSize(*stored, "model_args.img_size"));
   }
   TOME_ASSIGN_OR_RETURN(config.preprocessing, EvalTransform(*pretrained, input));
   return config;

@@ -17,7 +17,7 @@
 
 namespace tome {
 
-// A JPEG or PNG file's bytes.
+// A JPEG, PNG or WebP file's bytes.
 struct EncodedInput {
   std::span<const uint8_t> bytes;
 };

@@ -66,7 +66,7 @@ TEST(DecodePngTest, RefusesAWrongCheckSumInAnyChunkUpToThePixels) {
   const std::vector<uint8_t> encoded = ReadGolden("decode/rgb_gamma_and_text.png");
   const std::pair<std::string, std::string> cases[] = {
       {"gAMA", "PNG header cannot be read: gAMA: CRC error"},
-      {"tEXt", "PNG header cannot be read: tEXt: CRC error"},
+      {"tEXt", "PNG tEXt chunk has a wrong check sum"},
       {"abCd", "PNG header cannot be read: abCd: CRC error"},
   };
   for (const auto& [chunk, message] : cases) {
@@ -104,6 +104,61 @@ TEST(DecodePngTest, PassesOverATextOfAnyLength) {
 
   ASSERT_TRUE(image.ok()) << image.status();
   EXPECT_TRUE(SamePixels(*image, ReadPpm("decode/rgb_8.ppm")));
+}
+
+// Chunks of a name, content and check sum, put in front of the pixels.
+std::vector<uint8_t> WithChunks(const std::string& name, const std::vector<uint8_t>& content,
+                                int count) {
+  std::vector<uint8_t> chunk(8);
+  chunk.insert(chunk.begin() + 4, name.begin(), name.end());
+  chunk.resize(8);
+  chunk.insert(chunk.end(), content.begin(), content.end());
+  chunk = WithBigEndian(chunk, 0, static_cast<uint32_t>(content.size()), 4);
+  const uLong check_sum = crc32(0, chunk.data() + 4, static_cast<uInt>(chunk.size() - 4));
+  chunk.resize(chunk.size() + 4);
+  chunk = WithBigEndian(chunk, chunk.size() - 4, static_cast<uint32_t>(check_sum), 4);
+
+  const std::vector<uint8_t> encoded = ReadGolden("decode/rgb_8.png");
+  std::vector<uint8_t> result(encoded.begin(), encoded.begin() + kHeaderEnd);
+  for (int i = 0; i < count; ++i) result.insert(result.end(), chunk.begin(), chunk.end());
+  result.insert(result.end(), encoded.begin() + kHeaderEnd, encoded.end());
+  return result;
+}
+
+TEST(DecodePngTest, RefusesMoreChunksThanTheLimit) {
+  // IHDR, two IDAT and IEND stand beside them.
+  EXPECT_EQ(ErrorOf(WithChunks("abCd", {}, 16'380)), "");
+  EXPECT_EQ(ErrorOf(WithChunks("abCd", {}, 16'381)), "PNG has 16385 chunks, the limit is 16384");
+}
+
+TEST(DecodePngTest, PassesOverACompressedTextThatIsTooLong) {
+  // An orientation, behind 16 MiB of spaces.
+  std::vector<uint8_t> text(16 << 20, ' ');
+  const std::string profile = "\nexif\n22\n4d4d002a000000080001011200030000000100060000";
+  text.insert(text.end(), profile.begin(), profile.end());
+  std::vector<uint8_t> compressed(compressBound(text.size()));
+  uLongf bytes = compressed.size();
+  ASSERT_EQ(compress(compressed.data(), &bytes, text.data(), text.size()), Z_OK);
+  const std::string keyword = "Raw profile type exif";
+  std::vector<uint8_t> content(keyword.begin(), keyword.end());
+  content.insert(content.end(), 2, 0);  // the keyword's end, the method
+  content.insert(content.end(), compressed.begin(), compressed.begin() + bytes);
+
+  const absl::StatusOr<RgbImage> image = DecodePng(WithChunks("zTXt", content, 1), ImageLimits{});
+
+  ASSERT_TRUE(image.ok()) << image.status();
+  EXPECT_TRUE(SamePixels(*image, ReadPpm("decode/rgb_8.ppm")));
+}
+
+TEST(DecodePngTest, RefusesAnOrientationThatIsDamagedOrCutOffBehindThePixels) {
+  const std::vector<uint8_t> encoded = ReadGolden("decode/png_exif_after_pixels.png");
+  std::vector<uint8_t> damaged = encoded;
+  damaged[OffsetOf(encoded, "eXIf") + 4] ^= 1;
+  std::vector<uint8_t> cut = encoded;
+  cut.resize(OffsetOf(encoded, "eXIf") + 20);
+
+  EXPECT_EQ(ErrorOf(damaged), "PNG eXIf chunk has a wrong check sum");
+  EXPECT_EQ(ErrorOf(cut), "PNG ends inside its eXIf chunk");
 }
 
 TEST(DecodePngTest, PrintsNothingAboutACorruptOrOddFile) {

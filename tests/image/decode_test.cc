@@ -36,41 +36,42 @@ INSTANTIATE_TEST_SUITE_P(Files, GoldenDecodeTest, testing::ValuesIn(GoldenImages
 TEST(DecodeImageTest, HasAGoldenFileOfEachKind) {
   const std::vector<std::string> names = GoldenImages("decode");
 
-  EXPECT_EQ(names.size(), 56u);
+  EXPECT_EQ(names.size(), 103u);
 }
 
 TEST(DecodeImageTest, RefusesAnEmptyFileWithATextOfItsOwn) {
   const absl::StatusOr<RgbImage> image = DecodeImage({}, ImageLimits{});
 
-  EXPECT_EQ(image.status(), absl::InvalidArgumentError("empty: a JPEG or PNG file is needed"));
+  EXPECT_EQ(image.status(),
+            absl::InvalidArgumentError("empty: a JPEG, PNG or WebP file is needed"));
 }
 
 TEST(DecodeImageTest, NamesTheFormatThatItDoesNotRead) {
   const std::pair<std::string, std::string> cases[] = {
-      {"GIF89a\1\2", "neither JPEG nor PNG: starts with 47 49 46 38 (GIF)"},
-      {std::string("RIFF\0\0\0\0WEBPVP8 ", 16),
-       "neither JPEG nor PNG: starts with 52 49 46 46 (WebP)"},
-      {"BM123456", "neither JPEG nor PNG: starts with 42 4d 31 32 (BMP)"},
-      {std::string("II*\0abcd", 8), "neither JPEG nor PNG: starts with 49 49 2a 00 (TIFF)"},
-      {std::string("MM\0*abcd", 8), "neither JPEG nor PNG: starts with 4d 4d 00 2a (TIFF)"},
+      {"GIF89a\1\2", "neither JPEG, PNG nor WebP: starts with 47 49 46 38 (GIF)"},
+      {std::string("RIFF\0\0\0\0WAVEfmt ", 16),
+       "neither JPEG, PNG nor WebP: starts with 52 49 46 46"},
+      {"BM123456", "neither JPEG, PNG nor WebP: starts with 42 4d 31 32 (BMP)"},
+      {std::string("II*\0abcd", 8), "neither JPEG, PNG nor WebP: starts with 49 49 2a 00 (TIFF)"},
+      {std::string("MM\0*abcd", 8), "neither JPEG, PNG nor WebP: starts with 4d 4d 00 2a (TIFF)"},
       {std::string("\0\0\0\x1c"
                    "ftypavif",
                    12),
-       "neither JPEG nor PNG: starts with 00 00 00 1c (AVIF)"},
+       "neither JPEG, PNG nor WebP: starts with 00 00 00 1c (AVIF)"},
       {std::string("\0\0\0\x18"
                    "ftypheic",
                    12),
-       "neither JPEG nor PNG: starts with 00 00 00 18 (HEIF)"},
+       "neither JPEG, PNG nor WebP: starts with 00 00 00 18 (HEIF)"},
       {std::string("\0\0\0\x0cjP  \r\n\x87\n", 12),
-       "neither JPEG nor PNG: starts with 00 00 00 0c (JPEG 2000)"},
+       "neither JPEG, PNG nor WebP: starts with 00 00 00 0c (JPEG 2000)"},
       {std::string("\0\0\0\x0cJXL \r\n\x87\n", 12),
-       "neither JPEG nor PNG: starts with 00 00 00 0c (JPEG XL)"},
-      {"\xff\x0a\x10\x20", "neither JPEG nor PNG: starts with ff 0a 10 20 (JPEG XL)"},
+       "neither JPEG, PNG nor WebP: starts with 00 00 00 0c (JPEG XL)"},
+      {"\xff\x0a\x10\x20", "neither JPEG, PNG nor WebP: starts with ff 0a 10 20 (JPEG XL)"},
       {"\x89PNG\n\x1a\n",
-       "neither JPEG nor PNG: starts with 89 50 4e 47 "
+       "neither JPEG, PNG nor WebP: starts with 89 50 4e 47 "
        "(PNG with a damaged signature)"},
-      {"hello", "neither JPEG nor PNG: starts with 68 65 6c 6c"},
-      {"\xff\xd8", "neither JPEG nor PNG: starts with ff d8"},
+      {"hello", "neither JPEG, PNG nor WebP: starts with 68 65 6c 6c"},
+      {"\xff\xd8", "neither JPEG, PNG nor WebP: starts with ff d8"},
   };
   for (const auto& [text, message] : cases) {
     EXPECT_EQ(DecodeText(text).status(), absl::InvalidArgumentError(message));
@@ -92,9 +93,10 @@ TEST(DecodeImageTest, ReadsAFileOfExactlyTheMostBytesAndRefusesOneMore) {
                             " bytes, the limit is " + std::to_string(encoded.size() - 1)));
 }
 
-// Both files are 61 or 37 pixels wide and 47 or 29 high.
+// The files are 61 or 37 pixels wide and 47 or 29 high.
 TEST(DecodeImageTest, ReadsAPictureOfExactlyTheLimitsAndRefusesOnePixelMore) {
-  for (const std::string name : {"decode/baseline_420.jpg", "decode/rgb_8.png"}) {
+  for (const std::string name :
+       {"decode/baseline_420.jpg", "decode/rgb_8.png", "decode/webp_lossy.webp"}) {
     const std::vector<uint8_t> encoded = ReadGolden(name);
     const absl::StatusOr<RgbImage> image = DecodeImage(encoded, ImageLimits{});
     ASSERT_TRUE(image.ok()) << image.status();

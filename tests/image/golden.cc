@@ -34,7 +34,7 @@ std::vector<std::string> GoldenImages(const std::string& folder) {
   for (const auto& entry :
        std::filesystem::directory_iterator(std::string(TOME_TEST_DATA "/") + folder)) {
     const std::string extension = entry.path().extension().string();
-    if (extension == ".jpg" || extension == ".png") {
+    if (extension == ".jpg" || extension == ".png" || extension == ".webp") {
       names.push_back(entry.path().filename().string());
     }
   }

@@ -20,7 +20,7 @@ std::vector<uint8_t> ReadGolden(const std::string& name);
 // The pixels of testdata/`name`, a .ppm file.
 RgbImage ReadPpm(const std::string& name);
 
-// The .jpg and .png files of testdata/`folder`, sorted, without the folder.
+// The .jpg, .png and .webp files of testdata/`folder`, sorted, without the folder.
 std::vector<std::string> GoldenImages(const std::string& folder);
 
 // `encoded` with the bytes from `offset` on replaced by the big-endian `value` of `bytes` bytes.

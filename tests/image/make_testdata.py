@@ -6,7 +6,7 @@ Needs pillow==12.2.0, numpy, torchvision, timm and scikit-image, whose wheel car
 astronaut (NASA, public domain), chelsea the cat (Stefan van der Walt, CC0), coffee (Rachel Michetti,
 CC0) and rocket (SpaceX, CC0).
 
-    decode/NAME.jpg|png   a file that is read       decode/NAME.ppm   its pixels
+    decode/NAME.jpg|png|webp   a file that is read  decode/NAME.ppm   its pixels
     refused/NAME.jpg      a file that is refused
     resize/SOURCE.ppm     a picture                 resize/NAME.ppm   one case's result
     resize/cases.txt      a line a case, its columns in the first line
@@ -22,7 +22,7 @@ import numpy as np
 import PIL
 import skimage.data
 import timm.data
-from PIL import Image
+from PIL import Image, ImageOps
 from torchvision import transforms
 
 assert PIL.__version__ == "12.2.0", f"the goldens are Pillow 12.2.0's, this is {PIL.__version__}"
@@ -36,7 +36,7 @@ def write_ppm(path, pixels):
 
 
 def pillow_rgb(encoded):
-    return np.array(Image.open(io.BytesIO(encoded)).convert("RGB"))
+    return np.array(ImageOps.exif_transpose(Image.open(io.BytesIO(encoded))).convert("RGB"))
 
 
 def crop(photo, left, top, width, height):
@@ -85,11 +85,120 @@ def jpegs():
     }
 
 
-def refused_jpegs():
-    block = Image.fromarray(crop(skimage.data.coffee(), 250, 120, 16, 16))
-    cmyk = jpeg(block.convert("CMYK"))
+def ink_jpegs():
+    """Four inks, with more than one of them in each pixel, which Pillow's own conversion would not give."""
+    face = crop(skimage.data.astronaut(), 175, 60, 61, 47)
+    black = face.min(2, keepdims=True) // 2
+    image = Image.fromarray(np.concatenate([255 - face, black], 2), "CMYK")
+    cmyk = jpeg(image, quality=90)
     ycck = bytearray(cmyk)
     ycck[cmyk.index(b"Adobe") + 11] = 2  # the transform byte of Adobe's marker
+    adobe = cmyk.index(b"\xff\xee")
+    without_marker = cmyk[:adobe] + cmyk[adobe + 2 + struct.unpack_from(">H", cmyk, adobe + 2)[0] :]
+    return {
+        "cmyk": cmyk,
+        "cmyk_progressive": jpeg(image, quality=80, progressive=True),
+        "cmyk_without_marker": without_marker,
+        "ycck": bytes(ycck),
+    }
+
+
+# How a camera was held
+
+
+def tiff(orientation, order=">", kind=3, before=()):
+    """An EXIF block of one directory: the entries `before` (tag, type, count, 4 bytes), then the orientation."""
+    value = struct.pack(order + {1: "Bxxx", 3: "Hxx", 4: "L", 9: "l"}[kind], orientation)
+    entries = [*before, (274, kind, 1, value)]
+    start = {">": b"MM\0*", "<": b"II*\0"}[order] + struct.pack(order + "LH", 8, len(entries))
+    return start + b"".join(struct.pack(order + "HHL4s", *entry) for entry in entries) + bytes(4)
+
+
+def xmp(orientation, element=False):
+    text = f"<tiff:Orientation>{orientation}</tiff:Orientation>" if element else f'<x tiff:Orientation="{orientation}"/>'
+    return b"<x:xmpmeta>" + text.encode() + b"</x:xmpmeta>"
+
+
+def with_segments(encoded, *segments):
+    """The JPEG file with an APP1 segment of each content in front."""
+    added = b"".join(b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment for segment in segments)
+    return encoded[:2] + added + encoded[2:]
+
+
+XMP_MARK = b"http://ns.adobe.com/xap/1.0/\0"
+
+
+def oriented_jpegs():
+    upright = jpeg(Image.fromarray(crop(skimage.data.chelsea(), 150, 90, 29, 21)), quality=90, subsampling="4:4:4")
+    exif = b"Exif\0\0"
+    files = {f"orientation_{n}": with_segments(upright, exif + tiff(n)) for n in range(1, 9)}
+    outside = (270, 2, 100, struct.pack("<L", 5000))  # a description that is not in the block
+    files |= {
+        "orientation_little_endian": with_segments(upright, exif + tiff(6, "<")),
+        "orientation_long": with_segments(upright, exif + tiff(6, kind=4)),
+        "orientation_byte": with_segments(upright, exif + tiff(6, kind=1)),
+        "orientation_unknown": with_segments(upright, exif + tiff(9)),
+        "orientation_after_unknown_type": with_segments(upright, exif + tiff(8, before=[(1, 99, 1, bytes(4))])),
+        "orientation_after_value_outside": with_segments(upright, exif + tiff(8, "<", before=[outside])),
+        "orientation_marked_twice": with_segments(upright, exif + exif + tiff(5)),
+        "orientation_two_segments": with_segments(upright, exif + tiff(7)[:12], exif + tiff(7)[12:]),
+        "orientation_xmp": with_segments(upright, XMP_MARK + xmp(3)),
+        "orientation_xmp_element": with_segments(upright, XMP_MARK + xmp(4, element=True)),
+        "orientation_exif_before_xmp": with_segments(upright, XMP_MARK + xmp(3), exif + tiff(6)),
+        "orientation_xmp_beside_odd_exif": with_segments(upright, XMP_MARK + xmp(3), exif + tiff(6, kind=1)),
+    }
+    return files
+
+
+# WebP
+
+
+def webp(image, **options):
+    stream = io.BytesIO()
+    image.save(stream, "WEBP", **options)
+    return stream.getvalue()
+
+
+def riff(*chunks):
+    body = b"".join(name + struct.pack("<L", len(content)) + content + bytes(len(content) % 2) for name, content in chunks)
+    return b"RIFF" + struct.pack("<L", len(body) + 4) + b"WEBP" + body
+
+
+def three_bytes(number):
+    return struct.pack("<L", number)[:3]
+
+
+def webps():
+    photo = crop(skimage.data.chelsea(), 150, 90, 61, 47)
+    ramp = np.linspace(0, 255, photo[:, :, :1].size).astype(np.uint8).reshape(photo[:, :, :1].shape)
+    image = Image.fromarray(photo)
+    transparent = Image.fromarray(np.concatenate([photo, ramp], 2))
+    other = Image.fromarray(photo[::-1, ::-1].copy())
+    # A frame that covers a part of the canvas only, which Pillow does not write.
+    small = webp(image.crop((0, 0, 20, 16)), lossless=True)
+    frame = three_bytes(10) + three_bytes(6) + three_bytes(19) + three_bytes(15) + three_bytes(40) + b"\0" + small[12:]
+    canvas = b"\x02\0\0\0" + three_bytes(60) + three_bytes(46)
+    part = riff((b"VP8X", canvas), (b"ANIM", bytes([9, 8, 7, 255, 0, 0])), (b"ANMF", frame), (b"ANMF", frame))
+    return {
+        "webp_lossy": webp(image, quality=80),
+        "webp_lossy_poor": webp(image, quality=5, method=6),
+        "webp_lossless": webp(image, lossless=True),
+        "webp_palette": webp(image.quantize(16).convert("RGB"), lossless=True),
+        "webp_lossy_alpha": webp(transparent, quality=80),
+        "webp_lossless_alpha": webp(transparent, lossless=True, exact=True),
+        "webp_grey": webp(image.convert("L"), quality=70),
+        "webp_animation": webp(image, save_all=True, append_images=[other], quality=70, duration=50),
+        "webp_animation_small_first_frame": part,
+        "webp_one_pixel": webp(image.crop((3, 3, 4, 4)), quality=80),
+        "webp_exif": webp(image, lossless=True, exif=tiff(6)),
+        "webp_exif_marked": webp(image, lossless=True, exif=b"Exif\0\0" + tiff(8, "<")),
+        "webp_xmp": webp(image, lossless=True, xmp=xmp(5)),
+        "webp_lossy_exif": webp(image, quality=80, exif=tiff(3)),
+    }
+
+
+def refused_jpegs():
+    block = Image.fromarray(crop(skimage.data.coffee(), 250, 120, 16, 16))
     ycbcr = jpeg(block, subsampling="4:4:4")
     frame = ycbcr.index(b"\xff\xc0")
     arithmetic = bytearray(ycbcr)
@@ -111,8 +220,6 @@ def refused_jpegs():
         + ycbcr[scan + 11 :]
     )
     return {
-        "cmyk": cmyk,
-        "ycck": bytes(ycck),
         "arithmetic": bytes(arithmetic),
         "twelve_bit": bytes(twelve_bit),
         "two_components": two,
@@ -152,7 +259,7 @@ def filtered(row, above, kind, step):
     return bytes(result)
 
 
-def png(samples, color_type, depth, interlaced=False, before_pixels=(), after_rows=b""):
+def png(samples, color_type, depth, interlaced=False, before_pixels=(), after_rows=b"", after_pixels=()):
     """A PNG file of samples [height, width, channels]; its rows use all five filters in turn."""
     height, width, channels = samples.shape
     step = max(1, channels * depth // 8)
@@ -175,6 +282,7 @@ def png(samples, color_type, depth, interlaced=False, before_pixels=(), after_ro
         + b"".join(chunk(name, content) for name, content in before_pixels)
         + chunk(b"IDAT", compressed[:half])
         + chunk(b"IDAT", compressed[half:])
+        + b"".join(chunk(name, content) for name, content in after_pixels)
         + chunk(b"IEND", b"")
     )
 
@@ -236,6 +344,33 @@ def pngs():
     files["rgb_bytes_after_last_row"] = png(photo, RGB, 8, after_rows=bytes(500))
     files["one_pixel_interlaced"] = png(photo[:1, :1], RGB, 8, True)
     files["one_row_interlaced"] = png(photo[5:6], RGB, 8, True)
+
+    # Where an orientation stands.
+    name = b"Raw profile type exif\0"
+    digits = (b"Exif\0\0" + tiff(6)).hex()
+    profile = f"\nexif\n{len(digits) // 2:8}\n{digits[:72]}\n{digits[72:]}\n".encode()
+    packet = b"XML:com.adobe.xmp\0%c\0\0\0"
+    second_frame = struct.pack(">IIIIIHHBB", 1, width, height, 0, 0, 1, 10, 0, 0)
+    first_frame = struct.pack(">IIIIIHHBB", 0, width, height, 0, 0, 1, 10, 0, 0)
+    places = {
+        "exif": [(b"eXIf", tiff(6))],
+        "raw_profile": [(b"tEXt", name + profile)],
+        "raw_profile_compressed": [(b"zTXt", name + b"\0" + zlib.compress(profile))],
+        "xmp": [(b"iTXt", packet % 0 + xmp(5))],
+        "xmp_compressed": [(b"iTXt", packet % 1 + zlib.compress(xmp(7)))],
+        "exif_before_profile": [(b"eXIf", tiff(8)), (b"tEXt", name + profile)],
+        "last_exif": [(b"eXIf", tiff(8)), (b"eXIf", tiff(2))],
+    }
+    for place, chunks in places.items():
+        files[f"png_{place}"] = png(photo, RGB, 8, before_pixels=chunks)
+    files["png_exif_after_pixels"] = png(photo, RGB, 8, after_pixels=places["exif"])
+    files["png_exif_of_later_frame"] = png(
+        photo,
+        RGB,
+        8,
+        before_pixels=[(b"acTL", struct.pack(">II", 2, 0)), (b"fcTL", first_frame)],
+        after_pixels=[(b"fcTL", second_frame), *places["exif"]],
+    )
 
     pixels = {name: pillow_rgb(encoded) for name, encoded in files.items()}
     # The one place where we leave Pillow, which makes every grey above 255 of 65535 white.
@@ -379,8 +514,11 @@ def main():
     shutil.rmtree(ROOT, ignore_errors=True)
     for folder in ("decode", "refused", "resize"):
         (ROOT / folder).mkdir(parents=True)
-    for name, encoded in jpegs().items():
+    for name, encoded in (jpegs() | ink_jpegs() | oriented_jpegs()).items():
         (ROOT / "decode" / f"{name}.jpg").write_bytes(encoded)
+        write_ppm(ROOT / "decode" / f"{name}.ppm", pillow_rgb(encoded))
+    for name, encoded in webps().items():
+        (ROOT / "decode" / f"{name}.webp").write_bytes(encoded)
         write_ppm(ROOT / "decode" / f"{name}.ppm", pillow_rgb(encoded))
     files, pixels = pngs()
     for name, encoded in files.items():

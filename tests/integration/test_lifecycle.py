@@ -75,12 +75,14 @@ def test_drain_under_load_loses_no_accepted_call(start_server, checkpoint, photo
     server.terminate()
     server.await_log("drain")
     unhealthy = health(server, SERVICE), health(server, ""), health(server, "liveness")
+    state = {name: value for name, value in server.metrics().items() if name.startswith("tome_server_state")}
     with server.stub() as stub:
         in_delay = stub.Embed(request, timeout=60)
     for client in clients:
         client.join(60)
 
     assert unhealthy == ("NOT_SERVING", "NOT_SERVING", "SERVING")
+    assert {name for name, value in state.items() if value} == {'tome_server_state{state="draining"}'}
     assert in_delay.embedding.vector.dimensions == 96, "the server keeps accepting for the drain delay"
     assert server.wait() == 0
     refused = [code for code in codes if code != grpc.StatusCode.OK]

@@ -1,12 +1,9 @@
 """The real Prometheus scrapes a server that has worked; promtool finds nothing to say about what it reads."""
 
-import json
 import subprocess
-import time
-import urllib.parse
-import urllib.request
 
 import pytest
+from prometheus_server import running_prometheus
 
 
 @pytest.fixture
@@ -30,54 +27,11 @@ def test_promtool_has_nothing_to_say(busy_server):
 
 
 def test_prometheus_scrapes_the_server(busy_server, tmp_path):
-    config = tmp_path / "prometheus.yml"
-    config.write_text(
-        json.dumps(
-            {
-                "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
-                "scrape_configs": [
-                    {"job_name": "tome", "static_configs": [{"targets": [busy_server.metrics_address]}]}
-                ],
-            }
-        )
-    )
-    prometheus = subprocess.Popen(
-        ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={tmp_path / 'data'}"]
-        + ["--web.listen-address=127.0.0.1:0", "--log.level=info"],
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
-        address = ready_address(prometheus)
-        scraped = await_query(address, 'tome_requests_total{method="Embed",code="OK"}')
-        merged = await_query(address, 'tome_tokens_total{state="merged"}')
-        up = await_query(address, 'up{job="tome"} == 1')
-    finally:
-        prometheus.terminate()
-        prometheus.communicate(timeout=60)
+    with running_prometheus(tmp_path, [busy_server.metrics_address]) as prometheus:
+        scraped = prometheus.await_query('tome_requests_total{method="Embed",code="OK"}')
+        merged = prometheus.await_query('tome_tokens_total{state="merged"}')
+        up = prometheus.await_query('up{job="tome"} == 1')
 
     assert up
     assert float(scraped[0]["value"][1]) >= 3
     assert float(merged[0]["value"][1]) > 0
-
-
-def ready_address(prometheus):
-    """Where it listens, once it answers queries."""
-    address = None
-    for line in prometheus.stderr:
-        if "Listening on" in line and "address=" in line:
-            address = line.split("address=")[1].split()[0]
-        if "Server is ready to receive web requests" in line:
-            return address
-    raise AssertionError("Prometheus ended before it was ready")
-
-
-def await_query(address, query):
-    """The result of an instant query once there is one; Prometheus needs a scrape first."""
-    url = f"http://{address}/api/v1/query?" + urllib.parse.urlencode({"query": query})
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            result = json.load(answer)["data"]["result"]
-        if result:
-            return result
-    raise AssertionError(f"Prometheus never had a result for {query}")

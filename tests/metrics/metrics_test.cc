@@ -110,7 +110,7 @@ TEST(MetricsTest, InfosNameTheBinaryAndTheModel) {
 TEST(MetricsTest, ANewVersionOfAModelReplacesItsInfoAndKeepsItsCounts) {
   Metrics metrics;
   metrics.AddModel("vit-s16", SmallModel());
-  metrics.ImageFinished("vit-s16", absl::StatusCode::kOk);
+  metrics.ImagesFinished("vit-s16", absl::StatusCode::kOk);
 
   Metrics::ModelInfo retrained = SmallModel();
   retrained.weights_digest = "def";
@@ -121,6 +121,21 @@ TEST(MetricsTest, ANewVersionOfAModelReplacesItsInfoAndKeepsItsCounts) {
   EXPECT_FALSE(absl::StrContains(scrape.text, "weights_digest=\"abc\"")) << scrape.text;
   EXPECT_TRUE(absl::StrContains(scrape.text, "weights_digest=\"def\"")) << scrape.text;
   EXPECT_EQ(scrape.value("tome_images_total{code=\"OK\",model=\"vit-s16\"}"), 1);
+}
+
+TEST(MetricsTest, TheServerIsInOneStateAtATime) {
+  Metrics metrics;
+  const Scrape starting = ScrapeOverSocket(metrics);
+  metrics.SetServerState(ServerState::kServing);
+  metrics.SetServerState(ServerState::kDraining);
+
+  const Scrape draining = ScrapeOverSocket(metrics);
+
+  EXPECT_EQ(starting.value("tome_server_state{state=\"starting\"}"), 1);
+  EXPECT_EQ(starting.value("tome_server_state{state=\"draining\"}"), 0);
+  EXPECT_EQ(draining.value("tome_server_state{state=\"starting\"}"), 0);
+  EXPECT_EQ(draining.value("tome_server_state{state=\"serving\"}"), 0);
+  EXPECT_EQ(draining.value("tome_server_state{state=\"draining\"}"), 1);
 }
 
 TEST(MetricsTest, ACallIsCountedWhenItStartsAndUnderItsStatusWhenItEnds) {
@@ -161,8 +176,8 @@ TEST(MetricsTest, AnImageIsCountedUnderItsModelItsStatusAndItsStages) {
   metrics.AddModel("a", SmallModel());
   metrics.AddModel("b", SmallModel());
 
-  metrics.ImageFinished("a", absl::StatusCode::kOk);
-  metrics.ImageFinished("b", absl::StatusCode::kInvalidArgument);
+  metrics.ImagesFinished("a", absl::StatusCode::kOk);
+  metrics.ImagesFinished("b", absl::StatusCode::kInvalidArgument);
   metrics.ObserveStage("a", Stage::kDecode, absl::Milliseconds(7));
   metrics.ObserveStage("a", Stage::kEncode, absl::Microseconds(50));
   metrics.ObserveMerging("a", 197, 96);
@@ -192,7 +207,7 @@ TEST(MetricsTest, BatchesQueueAndEngineAreMeasured) {
   metrics.ObserveBatch(8, 1576);
   metrics.EngineBusy("cpu", absl::Milliseconds(250));
   metrics.EngineBusy("cpu", absl::Milliseconds(250));
-  metrics.ImageDropped(DropReason::kExpired);
+  metrics.ImagesDropped(DropReason::kExpired);
 
   const Scrape scrape = ScrapeInProcess(metrics);
   EXPECT_EQ(scrape.value("tome_queue_images"), 2);
@@ -210,7 +225,7 @@ TEST(MetricsTest, ANameThatAClientSentNeverBecomesALabel) {
   Metrics metrics;
   metrics.AddModel("a", SmallModel());
 
-  metrics.ImageFinished("intruder", absl::StatusCode::kNotFound);
+  metrics.ImagesFinished("intruder", absl::StatusCode::kNotFound);
   metrics.ObserveStage("intruder", Stage::kDecode, absl::Milliseconds(1));
   metrics.ObserveMerging("intruder", 197, 8);
   metrics.EngineBusy("intruder", absl::Seconds(1));
@@ -241,7 +256,7 @@ TEST(MetricsTest, NoUpdateIsLostBetweenThreadsAndScrapes) {
       for (int i = 0; i < kUpdates; ++i) {
         metrics.RequestStarted(Method::kEmbed);
         metrics.AddInflightImages(1);
-        metrics.ImageFinished("a", absl::StatusCode::kOk);
+        metrics.ImagesFinished("a", absl::StatusCode::kOk);
         metrics.ObserveStage("a", Stage::kCompute, absl::Milliseconds(1));
         metrics.EngineBusy("cpu", absl::Seconds(1));
         metrics.AddInflightImages(-1);
@@ -267,7 +282,7 @@ TEST(MetricsTest, NoUpdateIsLostBetweenThreadsAndScrapes) {
 TEST(MetricsTest, PromtoolFindsNothingToComplainAbout) {
   Metrics metrics;
   metrics.AddModel("vit-s16", SmallModel());
-  metrics.ImageFinished("vit-s16", absl::StatusCode::kOk);
+  metrics.ImagesFinished("vit-s16", absl::StatusCode::kOk);
   ScrapeOverSocket(metrics);
   const Scrape scrape = ScrapeOverSocket(metrics);
 

@@ -32,9 +32,9 @@ class Model {
  public:
   explicit Model(const std::string& name, c10::ScalarType type = c10::ScalarType::Float)
       : checkpoint_(*OpenCheckpoint(OracleDirectory(name))),
-        pass_(checkpoint_.vit, LoadVitWeights(checkpoint_.vit, checkpoint_.tensors, type)) {}
+        pass_(checkpoint_.vit(), LoadVitWeights(checkpoint_.tensors, type)) {}
 
-  const VitDescription& vit() const { return checkpoint_.vit; }
+  const VitDescription& vit() const { return checkpoint_.vit(); }
 
   MergePlan Plan(const std::vector<MergeSchedule>& schedules) const {
     std::vector<MergePlan::Image> images;
