@@ -73,7 +73,6 @@ ExitCode RunEmbed(const GlobalOptions& global, const EmbedCommand& options) {
   }
 
   InputFiles input = FindInputFiles(options.paths, options.recursive);
-  const size_t files = input.files.size() + input.failed.size();
   const RunRecord record = {
       .model = model->model.name,
       .weights_digest = model->model.weights_digest,
@@ -86,6 +85,7 @@ ExitCode RunEmbed(const GlobalOptions& global, const EmbedCommand& options) {
                                                 : CreateOutput(options.out, record);
   if (!output.ok()) return ReportUsageError(global, output.status());
   RowWriter& writer = *output->writer;
+  const size_t files = output->rows_there + input.files.size() + input.failed.size();
   EmbedFilesOptions run;
   run.embed.timeout = global.timeout;
   run.embed.model = options.model;

@@ -19,9 +19,9 @@ SERVING = re.compile(r" serving .*?listen=(\S+) metrics=(\S+)")
 class Server:
     """A running tome-server. `log` grows while it runs."""
 
-    def __init__(self, arguments):
+    def __init__(self, arguments, listen="127.0.0.1:0"):
         self.process = subprocess.Popen(
-            [BINARIES / "tome-server", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", *arguments],
+            [BINARIES / "tome-server", "--listen", listen, "--metrics-listen", "127.0.0.1:0", *arguments],
             stderr=subprocess.PIPE,
             text=True,
         )
