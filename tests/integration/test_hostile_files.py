@@ -17,7 +17,8 @@ from tome_server import BINARIES
 MIB = 1 << 20
 # Of a picture within the limits: three bytes for each of 50 million pixels, half as much again to read and turn it.
 PIXELS_MIB = 3 * 50_000_000 // MIB
-# A server that has loaded its libraries and maps a file of 100 MB.
+# A server that has loaded its libraries and maps a file of 100 MB. The kernel counts for a child what its parent held
+# when it was started, here the files that the test makes.
 STARTING_MIB = 700
 
 
@@ -110,6 +111,6 @@ def test_each_hostile_checkpoint_is_refused_with_its_own_error(checkpoint, tmp_p
 
         printed, peak = start_and_fail(tmp_path)
 
-        assert re.search(re.escape(file) + ".*" + text, printed), f"{name}: {printed}"
+        assert re.search("cannot start .*" + text, printed), f"{name}: {printed}"
         assert len(printed) < 2000, name
         assert peak < STARTING_MIB, name
