@@ -123,6 +123,12 @@ absl::Status CheckLogLevel(absl::string_view text) {
       absl::StrCat("\"", text, "\" is not one of debug, info, warning and error"));
 }
 
+absl::Status CheckLogFormat(absl::string_view text) {
+  LogFormat format;
+  if (ParseLogFormat(text, &format)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("\"", text, "\" is not one of text and json"));
+}
+
 // Fills `model` from "[NAME=]DIR". A directory that holds a = itself needs the NAME.
 absl::Status ParseModel(absl::string_view text, ModelConfig& model) {
   const size_t equals = text.find('=');
@@ -239,6 +245,10 @@ std::vector<Option> MakeOptions() {
               "Images in the server at once, from arrival to answer. More are refused with a hint "
               "when to retry."},
              &C::max_admitted_images, 1, kMostImages),
+      Number({"max-stream-images", "Threads and batches", "N",
+              "Images of one EmbedStream at once, from being read to their answers' being sent; "
+              "then it is not read from."},
+             &C::max_stream_images, 1, kMostImages),
 
       Duration({"default-timeout", "Deadlines and drain", "DURATION",
                 "The deadline of a call that brings none."},
@@ -284,6 +294,8 @@ std::vector<Option> MakeOptions() {
 
       Text({"log-level", "Log", "LEVEL", "debug, info, warning or error."}, &C::log_level,
            CheckLogLevel),
+      Text({"log-format", "Log", "FORMAT", "text, or json: one object a line."}, &C::log_format,
+           CheckLogFormat),
   };
 }
 

@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "server/base/log.h"
 #include "tests/rpc/loopback_server.h"
 #include "tests/rpc/status_details.h"
 #include "tests/testing/gate.h"
@@ -110,6 +111,36 @@ TEST(EmbeddingRpcTest, EchoesTheRequestId) {
 
   EXPECT_TRUE(reply.status.ok()) << reply.status.error_message();
   EXPECT_EQ(ValueOf(reply.initial_metadata, "x-request-id"), "search 42/b");
+}
+
+TEST(EmbeddingRpcTest, TellsTheTimeOfEachStageInATrailer) {
+  LoopbackServer server;
+  server.Serve();
+
+  const Reply reply = Embed(*server.stub, SmallRequest());
+
+  ASSERT_TRUE(reply.status.ok()) << reply.status.error_message();
+  EXPECT_THAT(ValueOf(reply.trailing_metadata, "server-timing"),
+              testing::MatchesRegex("(decode;dur=[0-9.]+, )?(preprocess;dur=[0-9.]+, )?"
+                                    "queue;dur=[0-9.]+, compute;dur=[0-9.]+"));
+}
+
+TEST(EmbeddingRpcTest, LogsACallWithItsRequestIdAndTheCallersTraceId) {
+  LoopbackServer server;
+  server.Serve();
+  grpc::ClientContext context;
+  context.AddMetadata("x-request-id", "id-9");
+  context.AddMetadata("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+  SetLogLevel(LogLevel::kDebug);
+  testing::internal::CaptureStderr();
+
+  const Reply reply = Embed(*server.stub, SmallRequest(), context);
+
+  const std::string log = testing::internal::GetCapturedStderr();
+  SetLogLevel(LogLevel::kInfo);
+  EXPECT_TRUE(reply.status.ok()) << reply.status.error_message();
+  EXPECT_THAT(log, testing::ContainsRegex("call method=Embed request_id=id-9 code=OK .*"
+                                          "trace_id=4bf92f3577b34da6a3ce929d0e0e4736"));
 }
 
 TEST(EmbeddingRpcTest, MakesARequestIdWhereThereIsNoneOrATooLongOne) {
@@ -331,24 +362,6 @@ TEST(EmbeddingRpcTest, TheServerOutlivesManyCancelledCalls) {
   server.server->Shutdown(absl::Seconds(30));
   EXPECT_EQ(MetricValue(server.metrics, "requests_started_total"),
             MetricValue(server.metrics, "requests_total"));
-}
-
-TEST(EmbeddingRpcTest, WhatIsNotImplementedYetSaysSoAndIsCounted) {
-  LoopbackServer server;
-  server.Serve();
-
-  grpc::ClientContext batch_context;
-  v1::EmbedBatchResponse batch_response;
-  const grpc::Status batch = server.stub->EmbedBatch(&batch_context, {}, &batch_response);
-  grpc::ClientContext stream_context;
-  const grpc::Status stream = server.stub->EmbedStream(&stream_context)->Finish();
-
-  EXPECT_EQ(batch.error_code(), grpc::StatusCode::UNIMPLEMENTED);
-  EXPECT_THAT(batch.error_message(), HasSubstr("EmbedBatch is not served by this version"));
-  EXPECT_EQ(stream.error_code(), grpc::StatusCode::UNIMPLEMENTED);
-  EXPECT_THAT(stream.error_message(), HasSubstr("EmbedStream is not served by this version"));
-  EXPECT_EQ(Finished(server, "EmbedBatch", "UNIMPLEMENTED"), 1);
-  EXPECT_EQ(Finished(server, "EmbedStream", "UNIMPLEMENTED"), 1);
 }
 
 TEST(EmbeddingRpcTest, TellsModelsAndLimits) {
