@@ -75,6 +75,16 @@ protobuf_majors() {
   done
 }
 
+rolling_restart() {
+  deploy/setup.sh dnsmasq-base iproute2
+  tests/rolling/run.sh "$python"
+}
+
+container() {
+  deploy/setup.sh buildah mmdebstrap
+  tests/container.sh cpu
+}
+
 step "install" install
 step "lint" lint
 step "release build" build release
@@ -90,6 +100,8 @@ step "ThreadSanitizer build" build tsan
 step "ThreadSanitizer tests" unit tsan
 step "clang build with LibTorch" build clang tome-server tome
 if $full; then
+  step "rolling restart" rolling_restart
+  step "container" container
   step "Python client, each protobuf" protobuf_majors
   step "clang-tidy" tests/lint/clang_tidy.sh build/clang
 fi
