@@ -29,8 +29,6 @@ struct AttentionPlan {
 
 // The head size that a kernel is compiled for: behind head_size elements it counts zeros.
 int PaddedHeadSize(int head_size);
-// Tiles of 16 queries that a warp of that kernel can take at a time.
-int MaxTilesPerWarp(int head_size);
 
 // REQUIRES: what Attention requires.
 AttentionPlan PlanAttention(const AttentionArgs& args, const AttentionDevice& device);

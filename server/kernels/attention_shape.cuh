@@ -12,6 +12,11 @@ namespace tome::kernels {
 // Tensor cores: queries come in tiles of 16, keys in tiles of 64; of the last tile's keys as many
 // groups of 16 as there are.
 inline constexpr int kQueriesPerTile = 16;
+// Tiles of queries that a warp takes through the keys together: two, so that each part of K and V
+// comes from shared memory once for 32 queries, as far as registers allow.
+__host__ __device__ constexpr int TilesPerWarp(int padded_head_size) {
+  return padded_head_size <= 96 ? 2 : 1;
+}
 inline constexpr int kKeyTile = 64;
 inline constexpr int kKeyGroup = 16;
 // Behind each row of K and V in shared memory: eight rows of ldmatrix then meet no bank twice.

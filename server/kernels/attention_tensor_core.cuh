@@ -301,20 +301,16 @@ __device__ __forceinline__ void WaitForAllBut(int pending) {
   }
 }
 
-// Tiles of queries that a warp takes through the keys together: two, so that each part of K and V
-// comes from shared memory once for 32 queries, as far as registers allow.
-template <int kHeadSize>
-inline constexpr int kTilesPerWarp = kHeadSize <= 96 ? 2 : 1;
 // Keys met at once: logits live in registers.
 template <int kHeadSize>
-inline constexpr int kKeysAtOnce = kHeadSize <= 64 ? kKeyTile : 2 * kKeyGroup;
+inline constexpr int kKeysAtOnce = kHeadSize <= 80 ? kKeyTile : 2 * kKeyGroup;
 
 // Grid: (query blocks, heads, images); kAttentionWarps warps, AttentionPlan's shared memory, which
 // holds `ring_rows` rows.
 template <typename T, int kHeadSize>
 __global__ void __launch_bounds__(kAttentionWarps* kWarp, 2)
     TensorCoreAttentionKernel(AttentionInput<T> in, int ring_rows) {
-  constexpr int kTiles = kTilesPerWarp<kHeadSize>;
+  constexpr int kTiles = TilesPerWarp(kHeadSize);
   constexpr int kKeys = kKeysAtOnce<kHeadSize>;
   const AttentionRows<T> rows(in, static_cast<int>(blockIdx.z), static_cast<int>(blockIdx.y));
   const int first_query = static_cast<int>(blockIdx.x) * in.queries_per_block;

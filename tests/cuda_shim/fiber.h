@@ -33,7 +33,7 @@ class Fiber {
   void* stack_ = nullptr;  // null for a thread's own flow
   void (*body_)(void*) = nullptr;
   void* argument_ = nullptr;
-  void* thread_sanitizer_fiber_ = nullptr;
+  [[maybe_unused]] void* thread_sanitizer_fiber_ = nullptr;
   // AddressSanitizer's: where the stack is, known of a thread's own once it has been left.
   const void* stack_bottom_ = nullptr;
   size_t stack_size_ = 0;
