@@ -173,10 +173,16 @@ absl::Status EmbeddingService::Check(Request& request) const {
   const MergeSchedule& schedule =
       call.schedule.has_value() ? *call.schedule : request.model->default_schedule;
   TOME_RETURN_IF_ERROR(CheckSchedule(schedule, facts.blocks));
-  if (call.output.dimensions < 0 || call.output.dimensions > facts.embedding_dim) {
+  if (call.output.pooling == Pooling::kClassToken && !facts.class_token) {
+    return InvalidField("output.pooling",
+                        "POOLING_CLASS_TOKEN, but this model has no class token; leave pooling out "
+                        "for the model's own, or ask for POOLING_MEAN");
+  }
+  const int dimensions = facts.EmbeddingDim(call.output.pooling);
+  if (call.output.dimensions < 0 || call.output.dimensions > dimensions) {
     return InvalidField("output.dimensions",
-                        absl::StrCat(call.output.dimensions, " is outside [0, ",
-                                     facts.embedding_dim, "], the model's embedding dimensions"));
+                        absl::StrCat(call.output.dimensions, " is outside [0, ", dimensions,
+                                     "], the model's embedding dimensions"));
   }
   request.merges_per_block = schedule.PerBlockMerges(facts.blocks);
   const absl::Time now = clock_.Now();
@@ -215,6 +221,7 @@ void EmbeddingService::Prepare(std::shared_ptr<Request> request) {
   EmbedTask task;
   task.pixels = std::move(prepared->pixels);
   task.merges_per_block = std::move(request->merges_per_block);
+  task.pooling = call.output.pooling;
   task.want_tokens = call.output.tokens;
   task.want_merge_map = call.output.merge_map;
   task.deadline = call.deadline;
