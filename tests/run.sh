@@ -70,6 +70,7 @@ step "deployment" python_tests tests/deploy tests/k8s
 step "parity with timm" python_tests tests/parity
 step "AddressSanitizer build" build asan
 step "AddressSanitizer tests" unit asan
+step "fuzz targets, a minute each" tests/fuzz/run.sh 60
 step "ThreadSanitizer build" build tsan
 step "ThreadSanitizer tests" unit tsan
 step "clang build with LibTorch" build clang tome-server tome

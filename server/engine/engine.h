@@ -43,6 +43,9 @@ struct ModelFacts {
   int embedding_dim = 0;  // of the model's own pooling and of the class token
   bool class_token = true;
   bool proportional_attention = true;  // ToMe, section 3: log(size) added to each key's logit
+  // Run calls at the same time that the engine makes use of: more than one where a batch's pixels
+  // are copied while another is computed.
+  int concurrent_runs = 1;
 
   int EmbeddingDim(Pooling pooling) const {
     return pooling == Pooling::kMean ? block_shape.token_dim : embedding_dim;
@@ -75,6 +78,14 @@ struct EmbeddedImage {
   std::optional<MergeMap> merge_map;  // if asked for
 };
 
+// What an engine counts itself, since its start. Zero where it has no such thing.
+struct EngineStatistics {
+  uint64_t graph_runs = 0;  // passes replayed as a graph
+  uint64_t eager_runs = 0;  // passes that were not
+  double copy_seconds = 0;  // device time of copying pixels in
+  double pass_seconds = 0;  // device time of the passes
+};
+
 // Runs batches through one model. The embedding of an image depends on its pixels and r alone, to
 // the bit, whatever its batch mates.
 class Engine {
@@ -85,8 +96,15 @@ class Engine {
 
   // One result an image, in order. An image whose embedding is not finite fails alone (INTERNAL); a
   // failure of the pass fails every image with the same status. Never throws.
-  // REQUIRES: 1 or more images, each as EngineImage says. One call at a time.
+  // REQUIRES: 1 or more images, each as EngineImage says. At most facts().concurrent_runs calls at
+  // a time.
   virtual std::vector<absl::StatusOr<EmbeddedImage>> Run(std::span<const EngineImage> images) = 0;
+
+  // Whether the device behind the engine is gone for good: every Run since answers UNAVAILABLE.
+  virtual bool lost() const { return false; }
+
+  // Thread-safe.
+  virtual EngineStatistics statistics() const { return {}; }
 };
 
 }  // namespace tome

@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 
 #include "server/base/log.h"
 #include "server/base/thread_pool.h"
@@ -13,6 +14,9 @@
 
 namespace tome {
 namespace {
+
+constexpr absl::string_view kStopping = "stopping: call another server";
+constexpr absl::string_view kNoDevice = "this server has lost its GPUs: call another server";
 
 size_t ImagesPerBatch(const Batcher::Limits& limits, int tokens) {
   return std::max(1, std::min(limits.max_images, limits.max_tokens / tokens));
@@ -28,34 +32,53 @@ void Answer(EmbedTask task, absl::StatusOr<EmbedResult> result) {
 
 Batcher::Batcher(std::string model, Engine& engine, Clock& clock, Metrics& metrics,
                  const Limits& limits)
+    : Batcher(std::move(model), std::vector<Engine*>{&engine}, clock, metrics, limits) {}
+
+Batcher::Batcher(std::string model, const std::vector<Engine*>& engines, Clock& clock,
+                 Metrics& metrics, const Limits& limits)
     : model_(std::move(model)),
-      engine_(engine),
+      tokens_(engines.front()->facts().tokens()),
       clock_(clock),
       metrics_(metrics),
       max_delay_(limits.max_delay),
-      images_per_batch_(ImagesPerBatch(limits, engine.facts().tokens())) {}
+      images_per_batch_(ImagesPerBatch(limits, tokens_)),
+      workers_left_(engines.size()) {
+  for (Engine* engine : engines) workers_.emplace_back(*engine);
+}
 
 Batcher::~Batcher() { Stop(); }
 
+void Batcher::OnEnginesLost(std::function<void()> on_engines_lost) {
+  on_engines_lost_ = std::move(on_engines_lost);
+}
+
 void Batcher::Start() {
   MutexLock lock(thread_mu_);
-  compute_thread_ = std::thread([this] {
-    SetThreadName(absl::StrCat("compute-", model_));
-    RunBatches();
-  });
+  MutexLock queue_lock(mu_);
+  for (Worker& worker : workers_) {
+    for (int i = 0; i < worker.engine.facts().concurrent_runs; ++i) {
+      compute_threads_.emplace_back([this, &worker] {
+        SetThreadName(absl::StrCat("compute-", model_));
+        RunBatches(worker);
+      });
+    }
+  }
 }
 
 void Batcher::Submit(EmbedTask task) {
+  absl::string_view refusal;
   {
     MutexLock lock(mu_);
-    if (!stopping_) {
+    if (!stopping_ && workers_left_ > 0) {
       queue_.push_back({.task = std::move(task), .submitted = clock_.Now()});
       metrics_.AddQueueImages(1);
-      work_.NotifyOne();
+      // Not each of them can use it: a busy engine waits for a full batch.
+      work_.NotifyAll();
       return;
     }
+    refusal = stopping_ ? kStopping : kNoDevice;
   }
-  Answer(std::move(task), absl::UnavailableError("stopping: call another server"));
+  Answer(std::move(task), absl::UnavailableError(refusal));
 }
 
 void Batcher::Stop() {
@@ -65,55 +88,118 @@ void Batcher::Stop() {
     stopping_ = true;
     work_.NotifyAll();
   }
-  if (compute_thread_.joinable()) compute_thread_.join();
+  for (std::thread& thread : compute_threads_) thread.join();
+  compute_threads_.clear();
   // What is left if no compute thread ran.
   while (RunOneBatch()) {
   }
 }
 
-void Batcher::RunBatches() {
-  while (AwaitBatch()) RunOneBatch();
+void Batcher::RunBatches(Worker& worker) {
+  while (true) {
+    Taken taken;
+    {
+      MutexLock lock(mu_);
+      if (!AwaitBatch(worker)) return;
+      taken = TakeBatch(worker);
+    }
+    Finish(worker, std::move(taken));
+  }
 }
 
-bool Batcher::AwaitBatch() {
-  MutexLock lock(mu_);
-  while (queue_.empty() && !stopping_) work_.Wait(mu_);
-  if (queue_.empty()) return false;
-  const absl::Time due = queue_.front().submitted + max_delay_;
-  while (!stopping_ && !IsFull() && clock_.Now() < due) clock_.WaitUntil(work_, mu_, due);
-  return true;
+bool Batcher::AwaitBatch(Worker& worker) {
+  while (!worker.lost) {
+    if (queue_.empty()) {
+      if (stopping_) return false;
+      work_.Wait(mu_);
+      continue;
+    }
+    if (stopping_ || IsFull()) return true;
+    if (worker.running > 0) {
+      work_.Wait(mu_);
+      continue;
+    }
+    const absl::Time due = queue_.front().submitted + max_delay_;
+    if (clock_.Now() >= due) return true;
+    clock_.WaitUntil(work_, mu_, due);
+  }
+  return false;
 }
 
 bool Batcher::IsFull() const { return queue_.size() >= images_per_batch_; }
 
 bool Batcher::RunOneBatch() {
-  std::vector<Queued> batch;
-  std::vector<std::pair<EmbedTask, absl::Status>> dropped;
+  Worker* worker = nullptr;
+  Taken taken;
   {
     MutexLock lock(mu_);
     if (queue_.empty()) return false;
-    const absl::Time now = clock_.Now();
-    while (!queue_.empty() && batch.size() < images_per_batch_) {
-      Queued next = std::move(queue_.front());
-      queue_.pop_front();
-      absl::Status wanted = CheckStillWanted(now, next.task.deadline, next.task.cancellation,
-                                             "the image's batch began", metrics_);
-      if (wanted.ok()) {
-        batch.push_back(std::move(next));
-      } else {
-        dropped.emplace_back(std::move(next.task), std::move(wanted));
-      }
-    }
-    metrics_.AddQueueImages(-static_cast<int>(batch.size() + dropped.size()));
+    worker = &FirstWorker();
+    taken = TakeBatch(*worker);
   }
-  for (auto& [task, reason] : dropped) Answer(std::move(task), std::move(reason));
-  if (!batch.empty()) Run(std::move(batch));
+  Finish(*worker, std::move(taken));
   return true;
 }
 
-void Batcher::Run(std::vector<Queued> batch) {
+Batcher::Worker& Batcher::FirstWorker() {
+  for (Worker& worker : workers_) {
+    if (!worker.lost) return worker;
+  }
+  return workers_.front();
+}
+
+Batcher::Taken Batcher::TakeBatch(Worker& worker) {
+  Taken taken;
+  const absl::Time now = clock_.Now();
+  while (!queue_.empty() && taken.batch.size() < images_per_batch_) {
+    Queued next = std::move(queue_.front());
+    queue_.pop_front();
+    absl::Status wanted = CheckStillWanted(now, next.task.deadline, next.task.cancellation,
+                                           "the image's batch began", metrics_);
+    if (wanted.ok()) {
+      taken.batch.push_back(std::move(next));
+    } else {
+      taken.dropped.emplace_back(std::move(next.task), std::move(wanted));
+    }
+  }
+  metrics_.AddQueueImages(-static_cast<int>(taken.batch.size() + taken.dropped.size()));
+  if (!taken.batch.empty()) ++worker.running;
+  return taken;
+}
+
+void Batcher::Finish(Worker& worker, Taken taken) {
+  for (auto& [task, reason] : taken.dropped) Answer(std::move(task), std::move(reason));
+  if (!taken.batch.empty()) Run(worker, std::move(taken.batch));
+}
+
+void Batcher::EndRun(Worker& worker, absl::Time begin) {
+  std::deque<Queued> unserved;
+  bool none_left = false;
+  {
+    MutexLock lock(mu_);
+    // Runs that overlap are one busy time.
+    const absl::Time now = clock_.Now();
+    metrics_.EngineBusy(worker.engine.facts().device, now - std::max(begin, worker.busy_until));
+    worker.busy_until = now;
+    --worker.running;
+    if (worker.engine.lost() && !worker.lost) {
+      worker.lost = true;
+      none_left = --workers_left_ == 0;
+    }
+    if (workers_left_ == 0) {
+      unserved.swap(queue_);
+      metrics_.AddQueueImages(-static_cast<int>(unserved.size()));
+    }
+    work_.NotifyAll();
+  }
+  for (Queued& queued : unserved) {
+    Answer(std::move(queued.task), absl::UnavailableError(kNoDevice));
+  }
+  if (none_left && on_engines_lost_) on_engines_lost_();
+}
+
+void Batcher::Run(Worker& worker, std::vector<Queued> batch) {
   const int images = static_cast<int>(batch.size());
-  const int tokens = engine_.facts().tokens();
   std::vector<EngineImage> engine_images;
   engine_images.reserve(batch.size());
   for (const Queued& queued : batch) {
@@ -125,7 +211,7 @@ void Batcher::Run(std::vector<Queued> batch) {
   }
 
   const absl::Time begin = clock_.Now();
-  std::vector<absl::StatusOr<EmbeddedImage>> results = engine_.Run(engine_images);
+  std::vector<absl::StatusOr<EmbeddedImage>> results = worker.engine.Run(engine_images);
   const absl::Duration compute = clock_.Now() - begin;
 
   if (results.size() != batch.size()) {
@@ -133,8 +219,8 @@ void Batcher::Run(std::vector<Queued> batch) {
              {{"model", model_}, {"images", images}, {"results", results.size()}});
     results.resize(batch.size(), absl::InternalError("the engine gave no result for this image"));
   }
-  metrics_.ObserveBatch(images, images * tokens);
-  metrics_.EngineBusy(engine_.facts().device, compute);
+  metrics_.ObserveBatch(images, images * tokens_);
+  EndRun(worker, begin);
   for (size_t i = 0; i < batch.size(); ++i) {
     const absl::Duration queued = begin - batch[i].submitted;
     metrics_.ObserveStage(model_, Stage::kQueue, queued);
@@ -144,7 +230,7 @@ void Batcher::Run(std::vector<Queued> batch) {
       continue;
     }
     const std::vector<int>& merged = results[i]->merged_per_block;
-    metrics_.ObserveMerging(model_, tokens, std::accumulate(merged.begin(), merged.end(), 0));
+    metrics_.ObserveMerging(model_, tokens_, std::accumulate(merged.begin(), merged.end(), 0));
     Answer(std::move(batch[i].task), EmbedResult{.image = *std::move(results[i]),
                                                  .queued = queued,
                                                  .compute = compute,

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -208,6 +209,19 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
       return cudaSuccess;
   }
   return Remember(cudaErrorInvalidValue);
+}
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
+  const cuda_shim::Device facts = cuda_shim::TheDevice();
+  if (device < 0 || device >= facts.count) return Remember(cudaErrorInvalidDevice);
+  *properties = {.name = "host shim",
+                 .major = facts.compute_capability_major,
+                 .minor = facts.compute_capability_minor};
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceGetPCIBusId(char* bus_id, int length, int device) {
+  if (device < 0 || device >= cuda_shim::TheDevice().count) return Remember(cudaErrorInvalidDevice);
+  std::snprintf(bus_id, static_cast<size_t>(length), "0000:%02x:00.0", device + 1);
+  return cudaSuccess;
 }
 cudaError_t cudaDeviceSynchronize() { return Remember(Failing()); }
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
