@@ -61,8 +61,8 @@ absl::StatusOr<Checkpoint> OpenCheckpoint(const std::string& directory) {
   TOME_ASSIGN_OR_RETURN(const VitConfig config, ReadConfig(directory));
   // What follows names its file, or a tensor or a key of config.json by itself.
   TOME_ASSIGN_OR_RETURN(TensorFiles files, TensorFiles::Open(directory));
-  TOME_ASSIGN_OR_RETURN(std::string digest, files.Digest());
   TOME_ASSIGN_OR_RETURN(VitTensors tensors, VitTensors::Open(config, std::move(files)));
+  TOME_ASSIGN_OR_RETURN(std::string digest, tensors.files().Digest());
   return Checkpoint{std::move(tensors), std::move(digest)};
 }
 

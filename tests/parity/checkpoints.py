@@ -1,5 +1,4 @@
-"""Checkpoints of every family with random weights, written by timm and by transformers themselves, each with the library's own
-embedding of model pixels."""
+"""Checkpoints of every family with random weights, written by timm and by transformers, each with the library's own embedding."""
 
 import dataclasses
 import json
@@ -11,6 +10,9 @@ import timm
 import torch
 import transformers
 
+transformers.logging.set_verbosity_error()
+torch.set_num_threads(1)
+
 SIDE = 96
 
 
@@ -19,6 +21,7 @@ class Checkpoint:
     directory: pathlib.Path
     model: torch.nn.Module
     embed: Callable  # normalised pixels [n, 3, h, w] -> the library's own embeddings
+    preprocess: Callable  # pictures -> normalised pixels, as the library does it
     mean: list
     std: list
     side: int
@@ -29,7 +32,7 @@ class Checkpoint:
 
     def embeddings(self, pixels):
         with torch.inference_mode():
-            return self.embed(self.normalise(pixels)).float().numpy()
+            return self.embed(pixels).numpy()
 
 
 def randomise(model):
@@ -80,6 +83,9 @@ def write_timm(name, directory):
     model.pretrained_cfg = {**model.pretrained_cfg, "input_size": (3, side, side)}
     args = {key: value for key, value in options.items() if key != "num_classes"}
     timm.models.save_for_hf(model, directory, model_args=args, safe_serialization=True)
+    config = json.loads((directory / "config.json").read_text())
+    config["pretrained_cfg"]["input_size"] = [3, side, side]
+    (directory / "config.json").write_text(json.dumps(config))
     if resized:
         model.set_input_size(img_size=(side, side))
 
@@ -91,7 +97,15 @@ def write_timm(name, directory):
             return model.forward_head(features)
         return model.forward_head(features, pre_logits=True)
 
-    return Checkpoint(directory, model, embed, model.pretrained_cfg["mean"], model.pretrained_cfg["std"], side)
+    config = model.pretrained_cfg
+    transform = timm.data.create_transform(
+        **timm.data.resolve_data_config({}, pretrained_cfg=config), is_training=False
+    )
+
+    def preprocess(pictures):
+        return torch.stack([transform(picture) for picture in pictures])
+
+    return Checkpoint(directory, model, embed, preprocess, config["mean"], config["std"], side)
 
 
 BODY = dict(hidden_size=96, num_hidden_layers=4, num_attention_heads=3, image_size=SIDE, patch_size=16)
@@ -166,9 +180,18 @@ STORED = {
     "hf-siglip-bfloat16": ("hf-siglip", dict(dtype=torch.bfloat16)),
     "hf-clip-shards": ("hf-clip", dict(max_shard_size="300KB")),
 }
-PROCESSORS = {
-    "vit": "ViT", "mae": "ViT", "deit": "DeiT", "dinov2": "Bit", "clip": "CLIP", "siglip": "Siglip",
-}  # fmt: skip
+PROCESSORS = {"vit": "ViT", "mae": "ViT", "deit": "DeiT", "dinov2": "Bit", "clip": "CLIP", "siglip": "Siglip"}
+
+
+def make_processor(family, side):
+    """Each family's own way to a square: squash, squash and crop, or resize the shortest edge and crop."""
+    if family == "deit":
+        sizes = {"size": {"height": side + 14, "width": side + 14}, "crop_size": {"height": side, "width": side}}
+    elif family in ("dinov2", "clip"):
+        sizes = {"size": {"shortest_edge": side + 9}, "crop_size": {"height": side, "width": side}}
+    else:
+        sizes = {"size": {"height": side, "width": side}}
+    return getattr(transformers, PROCESSORS[family] + "ImageProcessorPil")(**sizes)
 
 
 def write_transformers(name, directory):
@@ -185,13 +208,15 @@ def write_transformers(name, directory):
     else:
         model.save_pretrained(directory, **storage)
     family = base.split("-")[1]
-    processor = getattr(transformers, PROCESSORS[family] + "ImageProcessorPil")(
-        size={"height": side, "width": side}, do_center_crop=False
-    )
+    processor = make_processor(family, side)
     processor.save_pretrained(directory)
     if name == "hf-clip-shards":
         assert len(json.loads((directory / "model.safetensors.index.json").read_text())["weight_map"]) > 50
-    return Checkpoint(directory, model, embed, processor.image_mean, processor.image_std, side)
+
+    def preprocess(pictures):
+        return processor(pictures, return_tensors="pt").pixel_values
+
+    return Checkpoint(directory, model, embed, preprocess, processor.image_mean, processor.image_std, side)
 
 
 NAMES = [*TIMM, *TRANSFORMERS, *STORED]
@@ -201,7 +226,7 @@ def write(name, directory):
     return write_timm(name, directory) if name in TIMM else write_transformers(name, directory)
 
 
-def test_pixels(side, images=5):
+def picture_pixels(side, images=5):
     pixels = np.random.default_rng(3).integers(0, 256, (images, side, side, 3), np.uint8)
     pixels[1] = 128
     pixels[2, : side // 2] = 255

@@ -262,7 +262,7 @@ TEST_F(EmbeddingServiceTest, PoolsAsTheCallerAsks) {
 TEST_F(EmbeddingServiceTest, RefusesTheClassTokenOfAModelWithoutOne) {
   ModelFacts facts = FakeEngine::SmallModel();
   facts.class_token = false;
-  service_.Serve({{.name = kModel, .facts = &facts, .batcher = &batcher_}});
+  service_.Serve({{.name = kModel, .facts = &facts, .batcher = &batcher_, .default_schedule = {}}});
   EmbedCall call = Call();
   call.output.pooling = Pooling::kClassToken;
 
