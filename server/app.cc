@@ -79,7 +79,10 @@ App::App(const ServerConfig& config, std::shared_ptr<grpc::ServerCredentials> cr
       admission_(config.max_admitted_images, clock_, metrics_),
       decode_pool_("decode", ThreadsOrCores(config.decode_threads)),
       service_(admission_, decode_pool_, clock_, metrics_, ServiceOptions(config)),
-      rpc_(service_, metrics_, clock_, std::move(tokens), config.max_message_bytes) {}
+      rpc_(service_, metrics_, clock_,
+           {.tokens = std::move(tokens),
+            .max_message_bytes = config.max_message_bytes,
+            .max_stream_images = config.max_stream_images}) {}
 
 App::~App() {
   if (server_ != nullptr) server_->Shutdown(absl::ZeroDuration());
@@ -189,6 +192,7 @@ void App::Drain() {
           {{"grace", absl::FormatDuration(config_.drain_grace)}});
   const absl::Time begin = clock_.Now();
   service_.Drain();
+  rpc_.EndStreams();
   server_->Shutdown(config_.drain_grace);
   LogInfo("drained", {{"took", absl::FormatDuration(clock_.Now() - begin)}});
 }

@@ -239,6 +239,10 @@ std::vector<Option> MakeOptions() {
               "Images in the server at once, from arrival to answer. More are refused with a hint "
               "when to retry."},
              &C::max_admitted_images, 1, kMostImages),
+      Number({"max-stream-images", "Threads and batches", "N",
+              "Images of one EmbedStream at once, from being read to their answers' being sent; "
+              "then it is not read from."},
+             &C::max_stream_images, 1, kMostImages),
 
       Duration({"default-timeout", "Deadlines and drain", "DURATION",
                 "The deadline of a call that brings none."},

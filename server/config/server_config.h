@@ -37,6 +37,7 @@ struct ServerConfig {
   int max_batch_tokens = 8192;
   absl::Duration max_batch_delay = absl::ZeroDuration();
   int max_admitted_images = 256;
+  int max_stream_images = 64;
 
   absl::Duration default_timeout = absl::Seconds(30);
   absl::Duration maximum_timeout = absl::Minutes(5);

@@ -259,10 +259,10 @@ void Metrics::RequestFinished(Method method, absl::StatusCode code, absl::Durati
   handles.finished[CodeIndex(code)]->Increment();
 }
 
-void Metrics::ImageFinished(absl::string_view model, absl::StatusCode code) {
+void Metrics::ImagesFinished(absl::string_view model, absl::StatusCode code, int images) {
   const ModelHandles* handles = families_->Model(model);
   if (handles == nullptr) return;
-  handles->images[CodeIndex(code)]->Increment();
+  handles->images[CodeIndex(code)]->Increment(images);
 }
 
 void Metrics::ObserveStage(absl::string_view model, Stage stage, absl::Duration duration) {
@@ -299,8 +299,8 @@ void Metrics::AddQueueImages(int delta) { families_->queue_images.Increment(delt
 
 void Metrics::AddInflightImages(int delta) { families_->inflight_images.Increment(delta); }
 
-void Metrics::ImageDropped(DropReason reason) {
-  families_->dropped[static_cast<size_t>(reason)]->Increment();
+void Metrics::ImagesDropped(DropReason reason, int images) {
+  families_->dropped[static_cast<size_t>(reason)]->Increment(images);
 }
 
 std::shared_ptr<Registry> Metrics::registry() const { return families_->registry; }

@@ -49,7 +49,7 @@ class Metrics {
   void RequestFinished(Method method, absl::StatusCode code, absl::Duration duration);
 
   // One an image, with the status it ended in. A model that was not added is not counted.
-  void ImageFinished(absl::string_view model, absl::StatusCode code);
+  void ImagesFinished(absl::string_view model, absl::StatusCode code, int images = 1);
   void ObserveStage(absl::string_view model, Stage stage, absl::Duration duration);
   // What merging did to one embedded image: tokens before the first block and those merged away.
   // REQUIRES: tokens_in > 0.
@@ -63,7 +63,7 @@ class Metrics {
   void AddQueueImages(int delta);
   void AddInflightImages(int delta);
 
-  void ImageDropped(DropReason reason);
+  void ImagesDropped(DropReason reason, int images = 1);
 
   // For the exposer.
   std::shared_ptr<prometheus::Registry> registry() const;

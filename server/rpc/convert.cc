@@ -14,6 +14,7 @@
 #include "server/merge/flops.h"
 #include "server/merge/merge_plan.h"
 #include "server/rpc/duration.h"
+#include "server/rpc/status.h"
 
 namespace tome {
 namespace {
@@ -64,8 +65,7 @@ absl::StatusOr<RgbView> ToView(absl::string_view field, const v1::RawImage& imag
                  .pixels = BytesOf(image.data())};
 }
 
-absl::StatusOr<std::variant<EncodedInput, RgbInput, ModelPixelsInput>> ToInput(
-    const v1::Input& input) {
+absl::StatusOr<Input> ToInput(const v1::Input& input) {
   switch (input.kind_case()) {
     case v1::Input::kEncoded:
       return EncodedInput{.bytes = BytesOf(input.encoded())};
@@ -81,6 +81,19 @@ absl::StatusOr<std::variant<EncodedInput, RgbInput, ModelPixelsInput>> ToInput(
       break;
   }
   return InvalidField("input", "missing, give one of encoded, rgb and model_pixels");
+}
+
+// The range of google.protobuf.Duration, but for a negative one.
+absl::StatusOr<absl::Duration> ToDuration(absl::string_view field,
+                                          const google::protobuf::Duration& duration) {
+  constexpr int64_t kMostSeconds = 315'576'000'000;
+  constexpr int32_t kMostNanos = 999'999'999;
+  if (duration.seconds() < 0 || duration.seconds() > kMostSeconds || duration.nanos() < 0 ||
+      duration.nanos() > kMostNanos) {
+    return InvalidField(field, absl::StrCat(duration.seconds(), " s and ", duration.nanos(),
+                                            " ns are no duration from 0 to 10,000 years"));
+  }
+  return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
 }
 
 v1::ElementType ToProto(ElementType type) {
@@ -116,6 +129,46 @@ struct FillMergeSpec {
     for (const int r : per_block.r) list->add_r(r);
   }
 };
+
+absl::StatusOr<EmbedBatchCall::Item> ToItem(const v1::EmbedBatchRequest::Item& item) {
+  EmbedBatchCall::Item converted;
+  TOME_ASSIGN_OR_RETURN(converted.input, ToInput(item.input()));
+  TOME_ASSIGN_OR_RETURN(converted.schedule, ToMergeSchedule(item.has_merge(), item.merge()));
+  return converted;
+}
+
+void FillEmbedding(EmbedAnswer answer, v1::Embedding* embedding) {
+  v1::Vector* vector = embedding->mutable_vector();
+  vector->set_type(ToProto(answer.vector.type));
+  vector->set_dimensions(answer.vector.dimensions);
+  vector->set_data(std::move(answer.vector.data));
+  vector->set_scale(answer.vector.scale);
+
+  v1::Applied* applied = embedding->mutable_applied();
+  applied->mutable_merged_per_block()->Add(answer.merged_per_block.begin(),
+                                           answer.merged_per_block.end());
+  applied->set_tokens_in(answer.tokens_in);
+  applied->set_tokens_out(answer.tokens_out);
+  applied->set_gflops(answer.gflops);
+  applied->set_gflops_unmerged(answer.gflops_unmerged);
+
+  FillTiming(answer.times, embedding->mutable_timing());
+
+  if (answer.merge_map.has_value()) {
+    v1::MergeMap* map = embedding->mutable_merge_map();
+    map->set_grid_height(answer.grid_height);
+    map->set_grid_width(answer.grid_width);
+    map->mutable_group_of_patch()->Add(answer.merge_map->group_of_patch.begin(),
+                                       answer.merge_map->group_of_patch.end());
+    map->mutable_size()->Add(answer.merge_map->size.begin(), answer.merge_map->size.end());
+  }
+  if (!answer.tokens.empty()) {
+    v1::Tokens* tokens = embedding->mutable_tokens();
+    tokens->set_count(answer.tokens_out);
+    tokens->set_dimensions(answer.token_dim);
+    tokens->set_data(answer.tokens.data(), answer.tokens.size() * sizeof(float));
+  }
+}
 
 }  // namespace
 
@@ -205,41 +258,52 @@ absl::StatusOr<EmbedCall> ToEmbedCall(const v1::EmbedRequest& request) {
   return call;
 }
 
-void FillEmbedResponse(EmbedAnswer answer, v1::EmbedResponse* response) {
-  response->mutable_model()->set_name(std::move(answer.model));
-  response->mutable_model()->set_weights_digest(std::move(answer.weights_digest));
-  v1::Embedding* embedding = response->mutable_embedding();
-
-  v1::Vector* vector = embedding->mutable_vector();
-  vector->set_type(ToProto(answer.vector.type));
-  vector->set_dimensions(answer.vector.dimensions);
-  vector->set_data(std::move(answer.vector.data));
-  vector->set_scale(answer.vector.scale);
-
-  v1::Applied* applied = embedding->mutable_applied();
-  applied->mutable_merged_per_block()->Add(answer.merged_per_block.begin(),
-                                           answer.merged_per_block.end());
-  applied->set_tokens_in(answer.tokens_in);
-  applied->set_tokens_out(answer.tokens_out);
-  applied->set_gflops(answer.gflops);
-  applied->set_gflops_unmerged(answer.gflops_unmerged);
-
-  FillTiming(answer.times, embedding->mutable_timing());
-
-  if (answer.merge_map.has_value()) {
-    v1::MergeMap* map = embedding->mutable_merge_map();
-    map->set_grid_height(answer.grid_height);
-    map->set_grid_width(answer.grid_width);
-    map->mutable_group_of_patch()->Add(answer.merge_map->group_of_patch.begin(),
-                                       answer.merge_map->group_of_patch.end());
-    map->mutable_size()->Add(answer.merge_map->size.begin(), answer.merge_map->size.end());
+absl::StatusOr<EmbedBatchCall> ToEmbedBatchCall(const v1::EmbedBatchRequest& request) {
+  EmbedBatchCall call;
+  call.model = request.model();
+  call.if_weights_digest = request.if_weights_digest();
+  TOME_ASSIGN_OR_RETURN(call.schedule, ToMergeSchedule(request.has_merge(), request.merge()));
+  TOME_ASSIGN_OR_RETURN(call.output, ToOutputSpec(request.output()));
+  call.items.reserve(request.items_size());
+  for (const v1::EmbedBatchRequest::Item& item : request.items()) {
+    call.items.push_back(ToItem(item));
   }
-  if (!answer.tokens.empty()) {
-    v1::Tokens* tokens = embedding->mutable_tokens();
-    tokens->set_count(answer.tokens_out);
-    tokens->set_dimensions(answer.token_dim);
-    tokens->set_data(answer.tokens.data(), answer.tokens.size() * sizeof(float));
+  return call;
+}
+
+absl::StatusOr<EmbedCall> ToEmbedCall(const v1::EmbedStreamRequest& message, absl::Time arrival) {
+  absl::StatusOr<EmbedCall> call = ToEmbedCall(message.request());
+  if (!call.ok()) return WithFieldParent(call.status(), "request");
+  if (message.has_timeout()) {
+    TOME_ASSIGN_OR_RETURN(const absl::Duration timeout, ToDuration("timeout", message.timeout()));
+    call->deadline = arrival + timeout;
   }
+  return call;
+}
+
+void FillResponse(EmbedAnswer answer, absl::string_view, v1::EmbedResponse* response) {
+  response->mutable_model()->set_name(answer.model);
+  response->mutable_model()->set_weights_digest(answer.weights_digest);
+  FillEmbedding(std::move(answer), response->mutable_embedding());
+}
+
+void FillResponse(EmbedBatchAnswer answer, absl::string_view request_id,
+                  v1::EmbedBatchResponse* response) {
+  response->mutable_model()->set_name(answer.model);
+  response->mutable_model()->set_weights_digest(answer.weights_digest);
+  for (absl::StatusOr<EmbedAnswer>& result : answer.results) {
+    if (result.ok()) {
+      FillEmbedding(*std::move(result), response->add_results()->mutable_embedding());
+    } else {
+      *response->add_results()->mutable_error() = ToRichStatus(result.status(), request_id);
+    }
+  }
+}
+
+void FillResponse(EmbedAnswer answer, v1::EmbedStreamResponse* response) {
+  response->mutable_model()->set_name(answer.model);
+  response->mutable_model()->set_weights_digest(answer.weights_digest);
+  FillEmbedding(std::move(answer), response->mutable_result()->mutable_embedding());
 }
 
 void FillModel(const ServedModel& model, v1::Model* out) {
@@ -265,12 +329,12 @@ void FillModel(const ServedModel& model, v1::Model* out) {
   out->set_gflops_unmerged(BlockFlops(facts.block_shape, facts.tokens(), unmerged) / 1e9);
 }
 
-void FillLimits(const EmbeddingService::Options& options, int64_t max_message_bytes,
-                v1::Limits* out) {
+void FillLimits(const EmbeddingService::Options& options, int images_per_call,
+                int64_t max_message_bytes, v1::Limits* out) {
   out->set_encoded_bytes(options.image_limits.max_bytes);
   out->set_pixels(options.image_limits.max_pixels);
   out->set_side_pixels(options.image_limits.max_side);
-  out->set_images_per_call(1);
+  out->set_images_per_call(images_per_call);
   out->set_message_bytes(max_message_bytes);
   *out->mutable_default_timeout() = ToProtoDuration(options.default_timeout);
   *out->mutable_maximum_timeout() = ToProtoDuration(options.maximum_timeout);

@@ -7,6 +7,8 @@
 #include <optional>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 
 #include "server/merge/merge_schedule.h"
 #include "server/service/embedding_service.h"
@@ -23,17 +25,28 @@ absl::StatusOr<std::optional<MergeSchedule>> ToMergeSchedule(bool present,
 
 absl::StatusOr<OutputSpec> ToOutputSpec(const v1::OutputSpec& spec);
 
-// Deadline and cancellation are left at their defaults. The call's spans point into `request`.
+// Deadline (without a timeout in the message) and cancellation are left at their defaults. The
+// call's spans point into `request`.
 absl::StatusOr<EmbedCall> ToEmbedCall(const v1::EmbedRequest& request);
 
-// Vectors are moved or copied out of `answer`.
-void FillEmbedResponse(EmbedAnswer answer, v1::EmbedResponse* response);
+// Likewise. An item that means nothing is its error, a batch's own merge or output the call's.
+absl::StatusOr<EmbedBatchCall> ToEmbedBatchCall(const v1::EmbedBatchRequest& request);
+
+// Likewise, with the message's timeout counted from `arrival`.
+absl::StatusOr<EmbedCall> ToEmbedCall(const v1::EmbedStreamRequest& message, absl::Time arrival);
+
+// Vectors are moved or copied out of `answer`. `request_id` is named in the errors of a batch.
+void FillResponse(EmbedAnswer answer, absl::string_view request_id, v1::EmbedResponse* response);
+void FillResponse(EmbedBatchAnswer answer, absl::string_view request_id,
+                  v1::EmbedBatchResponse* response);
+// All but the id.
+void FillResponse(EmbedAnswer answer, v1::EmbedStreamResponse* response);
 
 void FillModel(const ServedModel& model, v1::Model* out);
 
 // `max_message_bytes`: of one message, as the transport enforces it.
-void FillLimits(const EmbeddingService::Options& options, int64_t max_message_bytes,
-                v1::Limits* out);
+void FillLimits(const EmbeddingService::Options& options, int images_per_call,
+                int64_t max_message_bytes, v1::Limits* out);
 
 }  // namespace tome
 

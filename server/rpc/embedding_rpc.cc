@@ -11,89 +11,88 @@
 namespace tome {
 namespace {
 
-// One Embed call. gRPC calls OnDone last, once Finish has been called and its effects are over and
-// every OnCancel has returned; request, response and context live until then. So the service's
-// `done`, which alone calls Finish, always finds the reactor alive, and whoever called Finish must
-// not touch it again: OnDone may already run elsewhere.
+absl::StatusOr<EmbedCall> ToCall(const v1::EmbedRequest& request) { return ToEmbedCall(request); }
+absl::StatusOr<EmbedBatchCall> ToCall(const v1::EmbedBatchRequest& request) {
+  return ToEmbedBatchCall(request);
+}
+
+template <typename Done>
+void Begin(EmbeddingService& service, EmbedCall call, Done done) {
+  service.Embed(std::move(call), std::move(done));
+}
+template <typename Done>
+void Begin(EmbeddingService& service, EmbedBatchCall call, Done done) {
+  service.EmbedBatch(std::move(call), std::move(done));
+}
+
+// One Embed or EmbedBatch call. gRPC calls OnDone last, once Finish has been called and its effects
+// are over and every OnCancel has returned; request, response and context live until then. So the
+// service's `done`, which alone calls Finish, always finds the reactor alive, and whoever called
+// Finish must not touch it again: OnDone may already run elsewhere.
+template <typename Response>
 class EmbedReactor final : public grpc::ServerUnaryReactor {
  public:
-  EmbedReactor(grpc::CallbackServerContext& context, Metrics& metrics, Clock& clock,
-               v1::EmbedResponse& response)
-      : call_(Method::kEmbed, context, metrics, clock), response_(response) {}
+  EmbedReactor(Method method, grpc::CallbackServerContext& context, Metrics& metrics, Clock& clock,
+               Response& response)
+      : call_(method, context, metrics, clock), response_(response) {}
 
   // Not touched by the caller after this but to hand it to gRPC, which binds it only then.
-  void Start(EmbeddingService& service, const absl::Status& authenticated,
-             const v1::EmbedRequest& request) {
+  template <typename Request>
+  void Start(EmbeddingService& service, const absl::Status& authenticated, const Request& request) {
     if (!authenticated.ok()) return Finish(call_.End(authenticated));
-    absl::StatusOr<EmbedCall> embed = ToEmbedCall(request);
+    auto embed = ToCall(request);
     if (!embed.ok()) return Finish(call_.End(embed.status()));
     embed->deadline = call_.deadline();
     embed->cancellation = cancellation_;
-    service.Embed(*std::move(embed),
-                  [this](absl::StatusOr<EmbedAnswer> answer) { Answer(std::move(answer)); });
+    Begin(service, *std::move(embed), [this](auto answer) { Answer(std::move(answer)); });
   }
 
   void OnCancel() override { cancellation_.Cancel(); }
   void OnDone() override { delete this; }
 
  private:
-  void Answer(absl::StatusOr<EmbedAnswer> answer) {
+  template <typename ServiceAnswer>
+  void Answer(absl::StatusOr<ServiceAnswer> answer) {
     // Nobody reads the answer, whatever it is; the count shall tell what the caller saw.
     if (cancellation_.IsCancelled()) return Finish(call_.EndAbandoned());
     if (!answer.ok()) return Finish(call_.End(answer.status()));
-    FillEmbedResponse(*std::move(answer), &response_);
+    FillResponse(*std::move(answer), call_.request_id(), &response_);
     Finish(call_.End(absl::OkStatus()));
   }
 
   Call call_;
-  v1::EmbedResponse& response_;
+  Response& response_;
   Cancellation cancellation_;
-};
-
-// A stream that ends before it begins.
-class RefusedStream final
-    : public grpc::ServerBidiReactor<v1::EmbedStreamRequest, v1::EmbedStreamResponse> {
- public:
-  explicit RefusedStream(grpc::Status status) { Finish(std::move(status)); }
-  void OnDone() override { delete this; }
 };
 
 }  // namespace
 
 EmbeddingRpc::EmbeddingRpc(EmbeddingService& service, Metrics& metrics, Clock& clock,
-                           BearerTokens tokens, int64_t max_message_bytes)
+                           Options options)
     : service_(service),
       metrics_(metrics),
       clock_(clock),
-      tokens_(std::move(tokens)),
-      max_message_bytes_(max_message_bytes) {}
+      tokens_(std::move(options.tokens)),
+      max_message_bytes_(options.max_message_bytes),
+      streams_(service, metrics, clock, options.max_stream_images) {}
 
 grpc::ServerUnaryReactor* EmbeddingRpc::Embed(grpc::CallbackServerContext* context,
                                               const v1::EmbedRequest* request,
                                               v1::EmbedResponse* response) {
-  auto* reactor = new EmbedReactor(*context, metrics_, clock_, *response);
-  reactor->Start(service_, tokens_.Check(*context), *request);
-  return reactor;
+  return Compute(Method::kEmbed, *context, *request, *response);
 }
 
 grpc::ServerUnaryReactor* EmbeddingRpc::EmbedBatch(grpc::CallbackServerContext* context,
-                                                   const v1::EmbedBatchRequest*,
-                                                   v1::EmbedBatchResponse*) {
-  return AnswerAtOnce(Method::kEmbedBatch, *context, [] {
-    return absl::UnimplementedError(
-        "EmbedBatch is not served by this version, call Embed for each image");
-  });
+                                                   const v1::EmbedBatchRequest* request,
+                                                   v1::EmbedBatchResponse* response) {
+  return Compute(Method::kEmbedBatch, *context, *request, *response);
 }
 
 grpc::ServerBidiReactor<v1::EmbedStreamRequest, v1::EmbedStreamResponse>* EmbeddingRpc::EmbedStream(
     grpc::CallbackServerContext* context) {
-  Call call(Method::kEmbedStream, *context, metrics_, clock_);
   absl::Status status = tokens_.Check(*context);
-  if (status.ok()) {
-    status = absl::UnimplementedError(
-        "EmbedStream is not served by this version, call Embed for each image");
-  }
-  return new RefusedStream(call.End(status));
+  if (status.ok()) status = service_.CheckAccepts();
+  return streams_.Open(*context, status);
 }
 
 grpc::ServerUnaryReactor* EmbeddingRpc::ListModels(grpc::CallbackServerContext* context,
@@ -112,9 +111,18 @@ grpc::ServerUnaryReactor* EmbeddingRpc::GetModel(grpc::CallbackServerContext* co
   return AnswerAtOnce(Method::kGetModel, *context, [&]() -> absl::Status {
     TOME_ASSIGN_OR_RETURN(const ServedModel model, service_.GetModel(request->name()));
     FillModel(model, response->mutable_model());
-    FillLimits(service_.options(), max_message_bytes_, response->mutable_limits());
+    FillLimits(service_.options(), service_.ImagesPerCall(model), max_message_bytes_,
+               response->mutable_limits());
     return absl::OkStatus();
   });
+}
+
+template <typename Request, typename Response>
+grpc::ServerUnaryReactor* EmbeddingRpc::Compute(Method method, grpc::CallbackServerContext& context,
+                                                const Request& request, Response& response) {
+  auto* reactor = new EmbedReactor<Response>(method, context, metrics_, clock_, response);
+  reactor->Start(service_, tokens_.Check(context), request);
+  return reactor;
 }
 
 grpc::ServerUnaryReactor* EmbeddingRpc::AnswerAtOnce(Method method,

@@ -11,6 +11,7 @@
 #include "server/base/clock.h"
 #include "server/metrics/metrics.h"
 #include "server/rpc/credentials.h"
+#include "server/rpc/embed_stream.h"
 #include "server/service/embedding_service.h"
 
 namespace tome {
@@ -19,10 +20,19 @@ namespace tome {
 // id, tokens, deadline, cancellation, status, metrics). Thread-safe; never blocks.
 class EmbeddingRpc final : public v1::EmbeddingService::CallbackService {
  public:
-  // The references outlive every call. `max_message_bytes` is what the transport enforces, for
-  // GetModel.
-  EmbeddingRpc(EmbeddingService& service, Metrics& metrics, Clock& clock, BearerTokens tokens,
-               int64_t max_message_bytes);
+  struct Options {
+    BearerTokens tokens;
+    int64_t max_message_bytes = 64 << 20;  // as the transport enforces it, for GetModel
+    int max_stream_images = 64;  // of one stream at once, from being read to their answers' being
+                                 // sent; then it is not read from
+  };
+
+  // The references outlive every call.
+  EmbeddingRpc(EmbeddingService& service, Metrics& metrics, Clock& clock, Options options);
+
+  // Reads no more from any stream, answers what was read, then ends it with UNAVAILABLE; streams
+  // that come later at once.
+  void EndStreams() { streams_.EndAll(); }
 
   grpc::ServerUnaryReactor* Embed(grpc::CallbackServerContext* context,
                                   const v1::EmbedRequest* request,
@@ -40,6 +50,10 @@ class EmbeddingRpc final : public v1::EmbeddingService::CallbackService {
                                      v1::GetModelResponse* response) override;
 
  private:
+  // A call that the service answers when it has computed.
+  template <typename Request, typename Response>
+  grpc::ServerUnaryReactor* Compute(Method method, grpc::CallbackServerContext& context,
+                                    const Request& request, Response& response);
   // A call that is answered at once, if its token is valid.
   grpc::ServerUnaryReactor* AnswerAtOnce(Method method, grpc::CallbackServerContext& context,
                                          absl::FunctionRef<absl::Status()> answer);
@@ -49,6 +63,7 @@ class EmbeddingRpc final : public v1::EmbeddingService::CallbackService {
   Clock& clock_;
   const BearerTokens tokens_;
   const int64_t max_message_bytes_;
+  EmbedStreams streams_;
 };
 
 }  // namespace tome

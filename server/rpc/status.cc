@@ -2,7 +2,6 @@
 
 #include <google/protobuf/any.pb.h>
 #include <google/rpc/error_details.pb.h>
-#include <google/rpc/status.pb.h>
 
 #include <algorithm>
 #include <optional>
@@ -49,8 +48,7 @@ absl::StatusCode PublicCode(absl::StatusCode code) {
   }
 }
 
-grpc::Status ToGrpcStatus(const absl::Status& status, absl::string_view request_id) {
-  if (status.ok()) return grpc::Status::OK;
+google::rpc::Status ToRichStatus(const absl::Status& status, absl::string_view request_id) {
   const absl::StatusCode code = PublicCode(status.code());
   std::string text;
   if (code == absl::StatusCode::kInternal) {
@@ -78,7 +76,14 @@ grpc::Status ToGrpcStatus(const absl::Status& status, absl::string_view request_
     *retry_info.mutable_retry_delay() = ToProtoDuration(*retry);
     rich.add_details()->PackFrom(retry_info);
   }
-  return grpc::Status(static_cast<grpc::StatusCode>(code), text, rich.SerializeAsString());
+  return rich;
+}
+
+grpc::Status ToGrpcStatus(const absl::Status& status, absl::string_view request_id) {
+  if (status.ok()) return grpc::Status::OK;
+  const google::rpc::Status rich = ToRichStatus(status, request_id);
+  return grpc::Status(static_cast<grpc::StatusCode>(rich.code()), rich.message(),
+                      rich.SerializeAsString());
 }
 
 void AddRetryPushback(const absl::Status& status, grpc::ServerContextBase& context) {

@@ -10,11 +10,11 @@
 
 namespace tome {
 
-// Whether an image is still worth the next stage's time: OK, or why it is dropped now, which is
-// counted. DEADLINE_EXCEEDED if `deadline` is reached at `now`, otherwise CANCELLED if the caller
-// has gone. `stage` ends the message "the deadline passed before ...".
+// Whether an image, or each of several, is still worth the next stage's time: OK, or why it is
+// dropped now, which is counted. DEADLINE_EXCEEDED if `deadline` is reached at `now`, otherwise
+// CANCELLED if the caller has gone. `stage` ends the message "the deadline passed before ...".
 absl::Status CheckStillWanted(absl::Time now, absl::Time deadline, const Cancellation& cancellation,
-                              absl::string_view stage, Metrics& metrics);
+                              absl::string_view stage, Metrics& metrics, int images = 1);
 
 }  // namespace tome
 

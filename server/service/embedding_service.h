@@ -1,9 +1,7 @@
 #ifndef TOME_SERVER_SERVICE_EMBEDDING_SERVICE_H_
 #define TOME_SERVER_SERVICE_EMBEDDING_SERVICE_H_
 
-#include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,7 +9,6 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 
-#include "server/base/cancellation.h"
 #include "server/base/clock.h"
 #include "server/base/mutex.h"
 #include "server/base/thread_pool.h"
@@ -21,47 +18,9 @@
 #include "server/metrics/metrics.h"
 #include "server/scheduler/admission.h"
 #include "server/scheduler/batcher.h"
-#include "server/service/input.h"
-#include "server/service/vector.h"
+#include "server/service/embed_call.h"
 
 namespace tome {
-
-// One image's request. What its spans point at outlives the answer.
-struct EmbedCall {
-  std::string model;  // may be empty where one model is served
-  std::string if_weights_digest;
-  Input input;
-  std::optional<MergeSchedule> schedule;  // absent: the model's default
-  OutputSpec output;
-  absl::Time deadline =
-      absl::InfiniteFuture();  // on the service's clock; the server's bounds apply
-  Cancellation cancellation;
-};
-
-struct StageTimes {
-  std::optional<absl::Duration> decode;
-  std::optional<absl::Duration> preprocess;
-  absl::Duration queue;
-  absl::Duration compute;
-  int batch_images = 0;
-};
-
-struct EmbedAnswer {
-  std::string model;
-  std::string weights_digest;
-  EncodedVector vector;
-  std::vector<int> merged_per_block;
-  int tokens_in = 0;
-  int tokens_out = 0;
-  double gflops = 0.0;
-  double gflops_unmerged = 0.0;
-  StageTimes times;
-  int grid_height = 0;
-  int grid_width = 0;
-  std::optional<MergeMap> merge_map;
-  std::vector<float> tokens;  // [tokens_out, token_dim] if asked for
-  int token_dim = 0;
-};
 
 // A model as the service offers it. The pointers outlive the service.
 struct ServedModel {
@@ -71,7 +30,7 @@ struct ServedModel {
   MergeSchedule default_schedule;
 };
 
-// One request's story: admission, decode and preprocessing on the decode pool, the batcher, then
+// A call's story: admission, decode and preprocessing on the decode pool, the batcher, then
 // the vector in the form the caller wants. No gRPC type. Thread-safe. Destroy it when idle.
 class EmbeddingService {
  public:
@@ -101,6 +60,26 @@ class EmbeddingService {
   void Embed(EmbedCall call, absl::AnyInvocable<void(absl::StatusOr<EmbedAnswer>)> done)
       ABSL_LOCKS_EXCLUDED(mu_);
 
+  // As Embed for an image of a stream, which can be slowed down: it waits for its place instead of
+  // being refused, and it is taken while the service drains, too, since its stream was. `admitted`
+  // is called once it has its place, before `done`; not if it is refused without.
+  void EmbedOfStream(EmbedCall call, absl::AnyInvocable<void()> admitted,
+                     absl::AnyInvocable<void(absl::StatusOr<EmbedAnswer>)> done)
+      ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Likewise for all of a batch, which is admitted whole or not at all. What is wrong with one
+  // image is that image's result; fields in errors are EmbedBatchRequest's. INVALID_ARGUMENT for no
+  // image, or for more than ImagesPerCall.
+  void EmbedBatch(EmbedBatchCall call,
+                  absl::AnyInvocable<void(absl::StatusOr<EmbedBatchAnswer>)> done)
+      ABSL_LOCKS_EXCLUDED(mu_);
+
+  // The images that one call may bring to a model: no more than could ever be admitted, nor than
+  // fit an answer of 4 MiB, which is what gRPC's clients take by default, without final tokens.
+  int ImagesPerCall(const ServedModel& model) const;
+
+  // UNAVAILABLE before Serve and after Drain.
+  absl::Status CheckAccepts() const ABSL_LOCKS_EXCLUDED(mu_);
   // UNAVAILABLE before Serve.
   absl::StatusOr<std::vector<ServedModel>> ListModels() const ABSL_LOCKS_EXCLUDED(mu_);
   // NOT_FOUND with the names there are; an empty name means the only model.
@@ -110,21 +89,28 @@ class EmbeddingService {
 
  private:
   using Models = std::vector<ServedModel>;
+  struct Terms;
   struct Request;
+  struct Batch;
 
   // The models, or UNAVAILABLE before Serve.
   absl::StatusOr<std::shared_ptr<const Models>> Snapshot() const ABSL_LOCKS_EXCLUDED(mu_);
 
-  // The request's steps, each on the thread that reached it. Every way through them ends in one
-  // Finish.
-  void Begin(std::shared_ptr<Request> request);
+  // Both count the images of a call and check what it says of them, before they cost anything, and
+  // fill in `terms` or `request` as far as they get. Each of the images must come to Leave.
+  template <typename AnyCall>
+  absl::Status Enter(const AnyCall& call, int images, Terms& terms, bool even_draining = false)
+      ABSL_LOCKS_EXCLUDED(mu_);
+  absl::Status EnterImage(const EmbedCall& call, Request& request, bool even_draining = false);
+  void Leave(int images) ABSL_LOCKS_EXCLUDED(mu_);
+  void CountEnd(const Terms& terms, int images, absl::StatusCode code);
+
+  // The steps of an admitted image, each on the thread that reached it. Every way through them
+  // ends in one Finish.
+  void StartPreparing(std::shared_ptr<Request> request);
   void Prepare(std::shared_ptr<Request> request);
   void Encode(const std::shared_ptr<Request>& request, absl::StatusOr<EmbedResult> result);
   void Finish(Request& request, absl::StatusOr<EmbedAnswer> answer) ABSL_LOCKS_EXCLUDED(mu_);
-
-  // What can be told wrong before the image costs anything. Also fills in the request's merges and
-  // brings its deadline within the bounds.
-  absl::Status Check(Request& request) const;
 
   // Constant after construction.
   const Options options_;
@@ -138,7 +124,7 @@ class EmbeddingService {
   // Replaced as a whole, never changed: a request keeps the models it began with.
   std::shared_ptr<const Models> models_ ABSL_GUARDED_BY(mu_);
   bool draining_ ABSL_GUARDED_BY(mu_) = false;
-  int calls_under_way_ ABSL_GUARDED_BY(mu_) = 0;
+  int images_under_way_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
 }  // namespace tome

@@ -4,12 +4,12 @@
 
 #include <algorithm>
 #include <fstream>
-#include <map>
 #include <ostream>
 #include <string>
 #include <vector>
 
 #include "tests/image/golden.h"
+#include "tests/image/preprocessing_words.h"
 
 namespace tome {
 namespace {
@@ -23,45 +23,13 @@ struct ResizeCase {
 
 void PrintTo(const ResizeCase& line, std::ostream* out) { *out << line.name; }
 
-// The value that `word` stands for in cases.txt.
-template <typename Value>
-Value Lookup(const std::map<std::string, Value>& words, const std::string& word) {
-  const auto found = words.find(word);
-  EXPECT_NE(found, words.end()) << word;
-  return found == words.end() ? Value{} : found->second;
-}
-
 std::vector<ResizeCase> ReadCases() {
-  using Interpolation = Preprocessing::Interpolation;
-  using Resize = Preprocessing::Resize;
-  const std::map<std::string, Resize> resizes = {{"none", Resize::kNone},
-                                                 {"shortest", Resize::kShortestEdge},
-                                                 {"exact", Resize::kExact},
-                                                 {"cover", Resize::kCover},
-                                                 {"fit", Resize::kFit}};
-  const std::map<std::string, Interpolation> interpolations = {
-      {"nearest", Interpolation::kNearest},   {"box", Interpolation::kBox},
-      {"bilinear", Interpolation::kBilinear}, {"hamming", Interpolation::kHamming},
-      {"bicubic", Interpolation::kBicubic},   {"lanczos", Interpolation::kLanczos}};
-  const std::map<std::string, Preprocessing::CropOffset> offsets = {
-      {"half_to_even", Preprocessing::CropOffset::kHalfToEven},
-      {"down", Preprocessing::CropOffset::kDown}};
-
   std::ifstream file(TOME_TEST_DATA "/resize/cases.txt");
   std::string header;
   std::getline(file, header);
   std::vector<ResizeCase> cases;
   ResizeCase line;
-  std::string resize, interpolation, offset;
-  int red = 0, green = 0, blue = 0;
-  Preprocessing& spec = line.spec;
-  while (file >> line.name >> line.source >> resize >> spec.resize_height >> spec.resize_width >>
-         interpolation >> offset >> spec.crop_height >> spec.crop_width >> red >> green >> blue) {
-    spec.resize = Lookup(resizes, resize);
-    spec.interpolation = Lookup(interpolations, interpolation);
-    spec.crop_offset = Lookup(offsets, offset);
-    spec.fill = {static_cast<uint8_t>(red), static_cast<uint8_t>(green),
-                 static_cast<uint8_t>(blue)};
+  while (file >> line.name >> line.source && ReadPreprocessing(file, &line.spec)) {
     cases.push_back(line);
   }
   return cases;

@@ -123,16 +123,3 @@ def test_an_oversize_message_is_refused_without_a_retry_hint(start_server, check
     assert over_image.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert str(1 << 20) in over_image.value.details()
     assert served.embedding.vector.dimensions == 96
-
-
-def test_calls_of_later_versions_are_unimplemented(server):
-    from tome.v1 import embedding_pb2 as pb
-
-    with server.stub() as stub:
-        with pytest.raises(grpc.RpcError) as batch:
-            stub.EmbedBatch(pb.EmbedBatchRequest(), timeout=60)
-        with pytest.raises(grpc.RpcError) as stream:
-            list(stub.EmbedStream(iter([pb.EmbedStreamRequest(id=1)]), timeout=60))
-
-    assert batch.value.code() == grpc.StatusCode.UNIMPLEMENTED
-    assert stream.value.code() == grpc.StatusCode.UNIMPLEMENTED

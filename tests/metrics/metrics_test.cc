@@ -110,7 +110,7 @@ TEST(MetricsTest, InfosNameTheBinaryAndTheModel) {
 TEST(MetricsTest, ANewVersionOfAModelReplacesItsInfoAndKeepsItsCounts) {
   Metrics metrics;
   metrics.AddModel("vit-s16", SmallModel());
-  metrics.ImageFinished("vit-s16", absl::StatusCode::kOk);
+  metrics.ImagesFinished("vit-s16", absl::StatusCode::kOk);
 
   Metrics::ModelInfo retrained = SmallModel();
   retrained.weights_digest = "def";
@@ -176,8 +176,8 @@ TEST(MetricsTest, AnImageIsCountedUnderItsModelItsStatusAndItsStages) {
   metrics.AddModel("a", SmallModel());
   metrics.AddModel("b", SmallModel());
 
-  metrics.ImageFinished("a", absl::StatusCode::kOk);
-  metrics.ImageFinished("b", absl::StatusCode::kInvalidArgument);
+  metrics.ImagesFinished("a", absl::StatusCode::kOk);
+  metrics.ImagesFinished("b", absl::StatusCode::kInvalidArgument);
   metrics.ObserveStage("a", Stage::kDecode, absl::Milliseconds(7));
   metrics.ObserveStage("a", Stage::kEncode, absl::Microseconds(50));
   metrics.ObserveMerging("a", 197, 96);
@@ -207,7 +207,7 @@ TEST(MetricsTest, BatchesQueueAndEngineAreMeasured) {
   metrics.ObserveBatch(8, 1576);
   metrics.EngineBusy("cpu", absl::Milliseconds(250));
   metrics.EngineBusy("cpu", absl::Milliseconds(250));
-  metrics.ImageDropped(DropReason::kExpired);
+  metrics.ImagesDropped(DropReason::kExpired);
 
   const Scrape scrape = ScrapeInProcess(metrics);
   EXPECT_EQ(scrape.value("tome_queue_images"), 2);
@@ -225,7 +225,7 @@ TEST(MetricsTest, ANameThatAClientSentNeverBecomesALabel) {
   Metrics metrics;
   metrics.AddModel("a", SmallModel());
 
-  metrics.ImageFinished("intruder", absl::StatusCode::kNotFound);
+  metrics.ImagesFinished("intruder", absl::StatusCode::kNotFound);
   metrics.ObserveStage("intruder", Stage::kDecode, absl::Milliseconds(1));
   metrics.ObserveMerging("intruder", 197, 8);
   metrics.EngineBusy("intruder", absl::Seconds(1));
@@ -256,7 +256,7 @@ TEST(MetricsTest, NoUpdateIsLostBetweenThreadsAndScrapes) {
       for (int i = 0; i < kUpdates; ++i) {
         metrics.RequestStarted(Method::kEmbed);
         metrics.AddInflightImages(1);
-        metrics.ImageFinished("a", absl::StatusCode::kOk);
+        metrics.ImagesFinished("a", absl::StatusCode::kOk);
         metrics.ObserveStage("a", Stage::kCompute, absl::Milliseconds(1));
         metrics.EngineBusy("cpu", absl::Seconds(1));
         metrics.AddInflightImages(-1);
@@ -282,7 +282,7 @@ TEST(MetricsTest, NoUpdateIsLostBetweenThreadsAndScrapes) {
 TEST(MetricsTest, PromtoolFindsNothingToComplainAbout) {
   Metrics metrics;
   metrics.AddModel("vit-s16", SmallModel());
-  metrics.ImageFinished("vit-s16", absl::StatusCode::kOk);
+  metrics.ImagesFinished("vit-s16", absl::StatusCode::kOk);
   ScrapeOverSocket(metrics);
   const Scrape scrape = ScrapeOverSocket(metrics);
 

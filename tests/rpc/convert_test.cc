@@ -229,10 +229,10 @@ EmbedAnswer Answer() {
           .token_dim = 2};
 }
 
-TEST(FillEmbedResponseTest, CarriesTheVectorAndWhatWasDone) {
+TEST(FillResponseTest, CarriesTheVectorAndWhatWasDone) {
   v1::EmbedResponse response;
 
-  FillEmbedResponse(Answer(), &response);
+  FillResponse(Answer(), "id", &response);
 
   EXPECT_EQ(response.model().name(), "vit");
   EXPECT_EQ(response.model().weights_digest(), "ab12");
@@ -255,14 +255,14 @@ TEST(FillEmbedResponseTest, CarriesTheVectorAndWhatWasDone) {
   EXPECT_FALSE(embedding.has_tokens());
 }
 
-TEST(FillEmbedResponseTest, CarriesMapAndTokensWhereThereAreAny) {
+TEST(FillResponseTest, CarriesMapAndTokensWhereThereAreAny) {
   EmbedAnswer answer = Answer();
   answer.merge_map = MergeMap{.group_of_patch = {1, 1, 2}, .size = {1.0f, 2.0f, 1.0f}};
   answer.tokens_out = 3;
   answer.tokens = {1.0f, 2.0f, 3.0f, 4.0f, 5.0f, 6.0f};
   v1::EmbedResponse response;
 
-  FillEmbedResponse(std::move(answer), &response);
+  FillResponse(std::move(answer), "id", &response);
 
   const v1::MergeMap& map = response.embedding().merge_map();
   EXPECT_EQ(map.grid_height(), 4u);
@@ -319,12 +319,12 @@ TEST(FillLimitsTest, TellsWhatACallMayBring) {
   FillLimits({.image_limits = {.max_bytes = 1, .max_pixels = 2, .max_side = 3, .max_scans = 4},
               .default_timeout = absl::Seconds(5),
               .maximum_timeout = absl::Seconds(6)},
-             7, &limits);
+             /*images_per_call=*/8, /*max_message_bytes=*/7, &limits);
 
   EXPECT_EQ(limits.encoded_bytes(), 1u);
   EXPECT_EQ(limits.pixels(), 2u);
   EXPECT_EQ(limits.side_pixels(), 3u);
-  EXPECT_EQ(limits.images_per_call(), 1u);
+  EXPECT_EQ(limits.images_per_call(), 8u);
   EXPECT_EQ(limits.message_bytes(), 7u);
   EXPECT_EQ(limits.default_timeout().seconds(), 5);
   EXPECT_EQ(limits.maximum_timeout().seconds(), 6);

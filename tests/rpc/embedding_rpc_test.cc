@@ -333,24 +333,6 @@ TEST(EmbeddingRpcTest, TheServerOutlivesManyCancelledCalls) {
             MetricValue(server.metrics, "requests_total"));
 }
 
-TEST(EmbeddingRpcTest, WhatIsNotImplementedYetSaysSoAndIsCounted) {
-  LoopbackServer server;
-  server.Serve();
-
-  grpc::ClientContext batch_context;
-  v1::EmbedBatchResponse batch_response;
-  const grpc::Status batch = server.stub->EmbedBatch(&batch_context, {}, &batch_response);
-  grpc::ClientContext stream_context;
-  const grpc::Status stream = server.stub->EmbedStream(&stream_context)->Finish();
-
-  EXPECT_EQ(batch.error_code(), grpc::StatusCode::UNIMPLEMENTED);
-  EXPECT_THAT(batch.error_message(), HasSubstr("EmbedBatch is not served by this version"));
-  EXPECT_EQ(stream.error_code(), grpc::StatusCode::UNIMPLEMENTED);
-  EXPECT_THAT(stream.error_message(), HasSubstr("EmbedStream is not served by this version"));
-  EXPECT_EQ(Finished(server, "EmbedBatch", "UNIMPLEMENTED"), 1);
-  EXPECT_EQ(Finished(server, "EmbedStream", "UNIMPLEMENTED"), 1);
-}
-
 TEST(EmbeddingRpcTest, TellsModelsAndLimits) {
   LoopbackServer server({.max_message_bytes = 4096});
   server.Serve();

@@ -30,11 +30,15 @@ std::multimap<std::string, std::string> Copy(
 }  // namespace
 
 LoopbackServer::LoopbackServer(LoopbackOptions options)
-    : admission_(options.max_admitted_images, clock, metrics),
+    : engine(options.facts),
+      admission_(options.max_admitted_images, clock, metrics),
       batcher_("small", engine, clock, metrics, {.max_images = options.max_batch_images}),
       service(admission_, decode_pool_, clock, metrics, EmbeddingService::Options()),
-      rpc_(service, metrics, clock, std::move(options.tokens), options.max_message_bytes),
-      server(StartServer(options, rpc_)),
+      rpc(service, metrics, clock,
+          {.tokens = std::move(options.tokens),
+           .max_message_bytes = options.max_message_bytes,
+           .max_stream_images = options.max_stream_images}),
+      server(StartServer(options, rpc)),
       stub(v1::EmbeddingService::NewStub(Connect())) {
   batcher_.Start();
 }

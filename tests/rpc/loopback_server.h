@@ -21,7 +21,9 @@ namespace tome {
 struct LoopbackOptions {
   int max_admitted_images = 16;
   int max_batch_images = 1;
+  int max_stream_images = 8;
   int64_t max_message_bytes = 1 << 20;
+  ModelFacts facts = FakeEngine::SmallModel();
   BearerTokens tokens = {};
   std::shared_ptr<grpc::ServerCredentials> credentials = grpc::InsecureServerCredentials();
 };
@@ -51,11 +53,7 @@ class LoopbackServer {
 
  public:
   EmbeddingService service;
-
- private:
-  EmbeddingRpc rpc_;
-
- public:
+  EmbeddingRpc rpc;
   const std::unique_ptr<RpcServer> server;
   const std::unique_ptr<v1::EmbeddingService::Stub> stub;
 };

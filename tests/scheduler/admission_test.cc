@@ -55,6 +55,67 @@ TEST_F(AdmissionTest, AdmitsUpToItsBoundAndRefusesTheNextImage) {
   EXPECT_EQ(Refused(), 1);
 }
 
+TEST_F(AdmissionTest, ThoseWhoWaitGetTheirPlaceInOrderWhenOneIsGivenBack) {
+  Admission admission(1, clock_, metrics_);
+  absl::StatusOr<Permit> held = admission.Admit(1);
+  ASSERT_TRUE(held.ok()) << held.status();
+  std::vector<int> order;
+  std::optional<Permit> first;
+  std::optional<Permit> second;
+  admission.AdmitWhenFree([&](Permit permit) {
+    order.push_back(1);
+    first = std::move(permit);
+  });
+  admission.AdmitWhenFree([&](Permit permit) {
+    order.push_back(2);
+    second = std::move(permit);
+  });
+  EXPECT_TRUE(order.empty());
+
+  *held = Permit();
+  EXPECT_EQ(order, (std::vector<int>{1}));
+  EXPECT_EQ(Inflight(), 1);
+  first.reset();
+  EXPECT_EQ(order, (std::vector<int>{1, 2}));
+  second.reset();
+
+  EXPECT_EQ(Inflight(), 0);
+  EXPECT_EQ(Refused(), 0);
+}
+
+TEST_F(AdmissionTest, ThoseWhoWaitLeaveAQuarterToThoseWhoWouldBeRefused) {
+  Admission admission(8, clock_, metrics_);
+  std::vector<Permit> waited;
+  for (int i = 0; i < 7; ++i) {
+    admission.AdmitWhenFree([&](Permit permit) { waited.push_back(std::move(permit)); });
+  }
+  EXPECT_EQ(waited.size(), 6u);
+
+  std::vector<Permit> others = AdmitEach(admission, 2);
+
+  EXPECT_EQ(RetryAfter(admission), absl::Seconds(1)) << "full, without history";
+  others.pop_back();
+  EXPECT_EQ(waited.size(), 6u) << "those who wait have their share";
+  waited.front() = Permit();
+  EXPECT_EQ(waited.size(), 7u);
+  EXPECT_EQ(Inflight(), 7);
+}
+
+TEST_F(AdmissionTest, PartsOfAPermitAreGivenBackOnTheirOwn) {
+  Admission admission(3, clock_, metrics_);
+  absl::StatusOr<Permit> all = admission.Admit(3);
+  ASSERT_TRUE(all.ok()) << all.status();
+
+  {
+    const Permit one = all->Split(1);
+    EXPECT_EQ(Inflight(), 3);
+  }
+  EXPECT_EQ(Inflight(), 2);
+
+  *all = Permit();
+  EXPECT_EQ(Inflight(), 0);
+}
+
 TEST_F(AdmissionTest, AdmitsSeveralImagesWholeOrNotAtAll) {
   Admission admission(3, clock_, metrics_);
   const absl::StatusOr<Permit> two = admission.Admit(2);
