@@ -17,7 +17,6 @@
 namespace tome {
 namespace {
 
-constexpr int kMaxSide = kMaxImageSide;
 constexpr int kMaxBlocks = 1024;
 constexpr std::array<double, 3> kImagenetMean = {0.485, 0.456, 0.406};
 
@@ -42,13 +41,13 @@ constexpr double kDefaultCropPct = 0.875;
 // Arguments of timm's VisionTransformer that this reader may pass over: either the tensors show
 // what they did, or they act in training only, or they size the classifier.
 constexpr auto kShownByTensorsOrIdle = std::to_array<absl::string_view>({
-    "attn_drop_rate",  "class_token",      "depth",       "drop_path_rate", "drop_rate",
-    "dynamic_img_pad", "dynamic_img_size", "embed_dim",   "fc_norm",        "final_norm",
-    "fix_init",        "img_size",         "in_chans",    "init_values",    "mlp_ratio",
-    "no_embed_class",  "num_classes",      "num_heads",   "global_pool",    "patch_drop_rate",
-    "patch_size",      "pos_drop_rate",    "pre_norm",    "proj_bias",      "proj_drop_rate",
-    "qk_norm",         "qkv_bias",         "act_layer",   "reg_tokens",     "scale_attn_norm",
-    "scale_mlp_norm",  "strict_img_size",  "weight_init",
+    "attn_drop_rate",   "class_token", "depth",       "drop_path_rate",  "drop_rate",
+    "dynamic_img_size", "embed_dim",   "fc_norm",     "final_norm",      "fix_init",
+    "img_size",         "in_chans",    "init_values", "mlp_ratio",       "no_embed_class",
+    "num_classes",      "num_heads",   "global_pool", "patch_drop_rate", "patch_size",
+    "pos_drop_rate",    "pre_norm",    "proj_bias",   "proj_drop_rate",  "qk_norm",
+    "qkv_bias",         "act_layer",   "reg_tokens",  "scale_attn_norm", "scale_mlp_norm",
+    "strict_img_size",  "weight_init",
 });
 
 // [3, height, width].
@@ -78,12 +77,12 @@ absl::StatusOr<Preprocessing> EvalTransform(const Json& pretrained, ImageSize in
   double crop_pct = kDefaultCropPct;
   if (const Json* value = FindField(pretrained, "crop_pct"); value != nullptr) {
     const bool valid = value->is_number() && value->get<double>() > 0.0 &&
-                       input.height / value->get<double>() <= kMaxSide &&
-                       input.width / value->get<double>() <= kMaxSide;
+                       input.height / value->get<double>() <= kMaxImageSide &&
+                       input.width / value->get<double>() <= kMaxImageSide;
     if (!valid) {
       return WrongField(
           "pretrained_cfg.crop_pct", *value,
-          absl::StrCat("a number above 0 that resizes to at most ", kMaxSide, " a side"));
+          absl::StrCat("a number above 0 that resizes to at most ", kMaxImageSide, " a side"));
     }
     crop_pct = value->get<double>();
   }
@@ -97,8 +96,9 @@ absl::StatusOr<Preprocessing> EvalTransform(const Json& pretrained, ImageSize in
   TOME_ASSIGN_OR_RETURN(const std::string crop_mode,
                         TextField(pretrained, "crop_mode", kPretrained, "center"));
   if (crop_mode == "center") {
-    result.resize = input.height == input.width ? Preprocessing::Resize::kShortestEdge
-                                                : Preprocessing::Resize::kCover;
+    result.resize = result.resize_height == result.resize_width
+                        ? Preprocessing::Resize::kShortestEdge
+                        : Preprocessing::Resize::kCover;
   } else if (crop_mode == "squash") {
     result.resize = Preprocessing::Resize::kExact;
   } else if (crop_mode == "border") {
@@ -133,7 +133,7 @@ absl::Status CheckModelArgs(const Json& model_args) {
       if (value != "layernorm") return UnsupportedField(name, value, "\"layernorm\"");
     } else if (key == "pos_embed") {
       if (value != "learn") return UnsupportedField(name, value, "\"learn\"");
-    } else if (key == "pool_include_prefix") {
+    } else if (key == "pool_include_prefix" || key == "dynamic_img_pad") {
       if (value != false) return UnsupportedField(name, value, "false");
     } else if (std::ranges::find(kShownByTensorsOrIdle, absl::string_view(key)) ==
                kShownByTensorsOrIdle.end()) {
