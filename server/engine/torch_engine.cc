@@ -37,8 +37,11 @@ ModelFacts FactsOf(const Checkpoint& checkpoint, const std::string& dtype) {
   facts.grid_width = vit.grid_width;
   facts.prefix_tokens = vit.prefix_tokens();
   facts.blocks = vit.blocks;
-  facts.block_shape = {.token_dim = vit.token_dim, .mlp_hidden_dim = vit.mlp_hidden_dim};
+  facts.block_shape = {.token_dim = vit.token_dim,
+                       .mlp_hidden_dim = vit.mlp_hidden_dim,
+                       .gated_mlp = vit.mlp == VitMlp::kSwiGlu};
   facts.embedding_dim = vit.embedding_dim();
+  facts.class_token = vit.class_token;
   facts.proportional_attention = vit.proportional_attention;
   return facts;
 }
@@ -81,8 +84,8 @@ std::vector<float> ToVector(const at::Tensor& tensor) {
 
 class TorchEngine final : public Engine {
  public:
-  TorchEngine(ModelFacts facts, ReferencePass pass)
-      : facts_(std::move(facts)), pass_(std::move(pass)) {}
+  TorchEngine(ModelFacts facts, VitPooling own_pooling, ReferencePass pass)
+      : facts_(std::move(facts)), own_pooling_(own_pooling), pass_(std::move(pass)) {}
 
   const ModelFacts& facts() const override { return facts_; }
 
@@ -100,13 +103,27 @@ class TorchEngine final : public Engine {
     // The thread count is kept by thread; a thread that never ran Torch has its own default.
     at::init_num_threads();
     const MergePlan plan = PlanOf(images);
-    const PassResult pass = pass_.Run(pass_.NormalizePixels(Pixels(images)), plan);
+    std::vector<VitPooling> pooling;
+    for (const EngineImage& image : images) pooling.push_back(PoolingOf(image.pooling));
+    const PassResult pass = pass_.Run(pass_.NormalizePixels(Pixels(images)), plan, pooling);
 
     std::vector<absl::StatusOr<EmbeddedImage>> results;
     for (size_t i = 0; i < images.size(); ++i) {
       results.push_back(ResultOf(images[i], static_cast<int>(i), plan, pass));
     }
     return results;
+  }
+
+  VitPooling PoolingOf(Pooling pooling) const {
+    switch (pooling) {
+      case Pooling::kClassToken:
+        return VitPooling::kClassToken;
+      case Pooling::kMean:
+        return VitPooling::kMeanOfPatches;
+      case Pooling::kModelsOwn:
+        break;
+    }
+    return own_pooling_;
   }
 
   MergePlan PlanOf(std::span<const EngineImage> images) const {
@@ -156,6 +173,7 @@ class TorchEngine final : public Engine {
 
   // Constant after construction.
   const ModelFacts facts_;
+  const VitPooling own_pooling_;
   const ReferencePass pass_;
 };
 
@@ -179,7 +197,7 @@ absl::StatusOr<std::unique_ptr<Engine>> LoadTorchEngine(const TorchEngineOptions
     const c10::InferenceMode inference;
     SetThreads(options.compute_threads);
     engine = std::make_unique<TorchEngine>(
-        FactsOf(checkpoint, options.dtype),
+        FactsOf(checkpoint, options.dtype), checkpoint.vit().pooling,
         ReferencePass(checkpoint.vit(), LoadVitWeights(checkpoint.tensors, compute_type)));
   }));
   return engine;

@@ -205,6 +205,7 @@ void Batcher::Run(Worker& worker, std::vector<Queued> batch) {
   for (const Queued& queued : batch) {
     engine_images.push_back({.pixels = queued.task.pixels,
                              .merges_per_block = queued.task.merges_per_block,
+                             .pooling = queued.task.pooling,
                              .want_tokens = queued.task.want_tokens,
                              .want_merge_map = queued.task.want_merge_map});
   }

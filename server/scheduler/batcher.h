@@ -33,6 +33,7 @@ struct EmbedResult {
 struct EmbedTask {
   std::vector<uint8_t> pixels;        // [input height, input width, 3]
   std::vector<int> merges_per_block;  // r asked of each block, before the cap
+  Pooling pooling = Pooling::kModelsOwn;
   bool want_tokens = false;
   bool want_merge_map = false;
   absl::Time deadline = absl::InfiniteFuture();  // on the batcher's clock

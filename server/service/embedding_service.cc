@@ -64,9 +64,15 @@ absl::Status CheckDigest(const std::string& asked_for, const ModelFacts& facts) 
 }
 
 absl::Status CheckOutput(const OutputSpec& output, const ModelFacts& facts) {
-  if (output.dimensions >= 0 && output.dimensions <= facts.embedding_dim) return absl::OkStatus();
+  if (output.pooling == Pooling::kClassToken && !facts.class_token) {
+    return InvalidField("output.pooling",
+                        "POOLING_CLASS_TOKEN, but this model has no class token; leave pooling out "
+                        "for the model's own, or ask for POOLING_MEAN");
+  }
+  const int dimensions = facts.EmbeddingDim(output.pooling);
+  if (output.dimensions >= 0 && output.dimensions <= dimensions) return absl::OkStatus();
   return InvalidField("output.dimensions",
-                      absl::StrCat(output.dimensions, " is outside [0, ", facts.embedding_dim,
+                      absl::StrCat(output.dimensions, " is outside [0, ", dimensions,
                                    "], the model's embedding dimensions"));
 }
 
@@ -80,8 +86,9 @@ int64_t LongestAnswerBytes(const ModelFacts& facts) {
   constexpr int64_t kVarint = 3;
   constexpr int64_t kFloat = sizeof(float);
   const int64_t patches = facts.tokens() - facts.prefix_tokens;
-  return std::max(kError, kScalars + kFloat * facts.embedding_dim + kVarint * facts.blocks +
-                              kVarint * patches + kFloat * facts.tokens());
+  const int longest = std::max(facts.embedding_dim, facts.EmbeddingDim(Pooling::kMean));
+  return std::max(kError, kScalars + kFloat * longest + kVarint * facts.blocks + kVarint * patches +
+                              kFloat * facts.tokens());
 }
 
 double Gflops(const ModelFacts& facts, std::span<const int> merged_per_block) {
@@ -360,6 +367,7 @@ void EmbeddingService::Prepare(std::shared_ptr<Request> request) {
   EmbedTask task;
   task.pixels = std::move(prepared->pixels);
   task.merges_per_block = std::move(request->merges_per_block);
+  task.pooling = terms.output.pooling;
   task.want_tokens = terms.output.tokens;
   task.want_merge_map = terms.output.merge_map;
   task.deadline = terms.deadline;

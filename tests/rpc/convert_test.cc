@@ -197,14 +197,15 @@ TEST(ToOutputSpecTest, RefusesWhatItDoesNotKnow) {
   ExpectInvalid(ToOutputSpec(dimensions).status(), "output.dimensions", "4294967295");
 }
 
-TEST(ToOutputSpecTest, SaysThatAChoiceOfPoolingIsToCome) {
+TEST(ToOutputSpecTest, TakesTheModelsOwnPoolingOrAnother) {
   v1::OutputSpec spec;
+  EXPECT_EQ(ToOutputSpec(spec)->pooling, Pooling::kModelsOwn);
+
+  spec.set_pooling(v1::POOLING_CLASS_TOKEN);
+  EXPECT_EQ(ToOutputSpec(spec)->pooling, Pooling::kClassToken);
+
   spec.set_pooling(v1::POOLING_MEAN);
-
-  const absl::Status status = ToOutputSpec(spec).status();
-
-  EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented) << status;
-  EXPECT_THAT(std::string(status.message()), HasSubstr("output.pooling: POOLING_MEAN"));
+  EXPECT_EQ(ToOutputSpec(spec)->pooling, Pooling::kMean);
 }
 
 EmbedAnswer Answer() {

@@ -85,6 +85,7 @@ TEST_F(BatcherTest, RunsImagesOfAnyRInOneBatchInTheOrderTheyCame) {
 TEST_F(BatcherTest, PassesOnWhatTheCallerWantsBesideTheVector) {
   Batcher batcher = MakeBatcher();
   EmbedTask task = Task(1);
+  task.pooling = Pooling::kMean;
   task.want_tokens = true;
   task.want_merge_map = true;
   const auto all = Submit(batcher, std::move(task));

@@ -247,6 +247,32 @@ TEST_F(EmbeddingServiceTest, RefusesMoreDimensionsThanTheModelGives) {
   EXPECT_TRUE(Embed(call).Await().ok());
 }
 
+TEST_F(EmbeddingServiceTest, PoolsAsTheCallerAsks) {
+  ServeSmall();
+  StartCompute();
+  EmbedCall call = Call();
+  call.output.pooling = Pooling::kMean;
+
+  // A mean has the tokens' width, not the projection's.
+  EXPECT_EQ(Embed(call).Await()->vector.dimensions, engine_.facts().block_shape.token_dim);
+  call.output.dimensions = 5;
+  EXPECT_THAT(std::string(Refusal(call).message()), HasSubstr("5 is outside [0, 4]"));
+}
+
+TEST_F(EmbeddingServiceTest, RefusesTheClassTokenOfAModelWithoutOne) {
+  ModelFacts facts = FakeEngine::SmallModel();
+  facts.class_token = false;
+  service_.Serve({{.name = kModel, .facts = &facts, .batcher = &batcher_, .default_schedule = {}}});
+  EmbedCall call = Call();
+  call.output.pooling = Pooling::kClassToken;
+
+  const absl::Status status = Refusal(call);
+
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(FieldOf(status), "output.pooling");
+  EXPECT_THAT(std::string(status.message()), HasSubstr("this model has no class token"));
+}
+
 TEST_F(EmbeddingServiceTest, ABadImageFailsAloneWithItsField) {
   ServeSmall();
   StartCompute();

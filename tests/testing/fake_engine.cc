@@ -43,6 +43,7 @@ std::vector<absl::StatusOr<EmbeddedImage>> FakeEngine::Run(std::span<const Engin
       batch.push_back(
           {.pixels = {image.pixels.begin(), image.pixels.end()},
            .merges_per_block = {image.merges_per_block.begin(), image.merges_per_block.end()},
+           .pooling = image.pooling,
            .want_tokens = image.want_tokens,
            .want_merge_map = image.want_merge_map});
     }
@@ -72,6 +73,7 @@ EmbeddedImage FakeEngine::Embed(const EngineImage& image) const {
 
   EmbeddedImage embedded;
   embedded.embedding = EmbeddingOf(image.pixels, image.merges_per_block);
+  embedded.embedding.resize(facts_.EmbeddingDim(image.pooling));
   embedded.merged_per_block = plan.MergedPerBlock(0);
   embedded.tokens_out = plan.packed_tokens(facts_.blocks);
   if (image.want_tokens) {

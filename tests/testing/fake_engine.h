@@ -22,6 +22,7 @@ class FakeEngine final : public Engine {
   struct Image {
     std::vector<uint8_t> pixels;
     std::vector<int> merges_per_block;
+    Pooling pooling = Pooling::kModelsOwn;
     bool want_tokens = false;
     bool want_merge_map = false;
   };
