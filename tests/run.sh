@@ -28,7 +28,7 @@ step() {
 
 install() {
   deploy/setup.sh --cuda clang clang-format clang-tidy libclang-rt-14-dev libgmock-dev libgtest-dev \
-    openssl prometheus python3-venv
+    fish openssl prometheus python3-venv zsh
   if ! cmp -s tests/requirements.txt "$environment/installed"; then
     python3 -m venv --clear "$environment"
     "$python" -m pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
@@ -39,6 +39,8 @@ install() {
 lint() {
   git ls-files '*.h' '*.cc' | xargs clang-format --dry-run -Werror
   "$environment/bin/buf" lint proto
+  "$environment/bin/buf" breaking proto --against proto/released_api.json
+  "$python" -m mypy --config-file client/python/pyproject.toml --cache-dir=/dev/null client/python/src
   python3 tests/lint/include_table_test.py
 }
 
@@ -61,11 +63,34 @@ unit() {
 
 python_tests() { "$python" -m pytest -q --durations=5 "$@"; }
 
+# The Python client's own tests with the protobuf runtimes that the other steps do not have.
+protobuf_majors() {
+  local version
+  for version in 4.25.9 5.29.6 6.33.6; do
+    local env=build/protobuf-$version
+    python3 -m venv --clear "$env"
+    "$env/bin/python" -m pip install --quiet --disable-pip-version-check "protobuf==$version" ./client/python \
+      pytest==9.2.0 pytest-timeout==2.4.0
+    "$env/bin/python" -m pytest -q tests/python/test_client.py
+  done
+}
+
+rolling_restart() {
+  deploy/setup.sh dnsmasq-base iproute2
+  tests/rolling/run.sh "$python"
+}
+
+container() {
+  deploy/setup.sh buildah mmdebstrap
+  tests/container.sh cpu
+}
+
 step "install" install
 step "lint" lint
 step "release build" build release
 step "unit tests" unit release
 step "integration" python_tests tests/integration
+step "Python client" python_tests tests/python
 step "deployment" python_tests tests/deploy tests/k8s
 step "parity with timm" python_tests tests/parity
 step "AddressSanitizer build" build asan
@@ -75,6 +100,9 @@ step "ThreadSanitizer build" build tsan
 step "ThreadSanitizer tests" unit tsan
 step "clang build with LibTorch" build clang tome-server tome
 if $full; then
+  step "rolling restart" rolling_restart
+  step "container" container
+  step "Python client, each protobuf" protobuf_majors
   step "clang-tidy" tests/lint/clang_tidy.sh build/clang
 fi
 
