@@ -1,11 +1,8 @@
 #include "server/app.h"
 
-#include <algorithm>
-#include <array>
 #include <chrono>
 #include <thread>
 #include <utility>
-#include <variant>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
@@ -13,15 +10,11 @@
 #include "server/base/available_cores.h"
 #include "server/base/log.h"
 #include "server/base/status.h"
-#include "server/engine/self_test.h"
 #include "server/engine/torch_engine.h"
-#include "server/engine/warm_up.h"
 #include "server/rpc/credentials.h"
 
 namespace tome {
 namespace {
-
-constexpr int kWarmUpImages = 8;
 
 // The same error, with what it is about in front.
 absl::Status About(absl::string_view what, const absl::Status& status) {
@@ -38,16 +31,6 @@ EmbeddingService::Options ServiceOptions(const ServerConfig& config) {
                            .max_chunks = config.max_image_chunks},
           .default_timeout = config.default_timeout,
           .maximum_timeout = config.maximum_timeout};
-}
-
-// The list of a per-block default is only now seen beside the model's blocks.
-absl::Status CheckDefaultSchedule(const MergeSchedule& schedule, int blocks) {
-  const auto* per_block = std::get_if<MergeSchedule::PerBlock>(&schedule.kind());
-  if (per_block == nullptr || static_cast<int>(per_block->r.size()) <= blocks) {
-    return absl::OkStatus();
-  }
-  return absl::InvalidArgumentError(
-      absl::StrCat("default-r: lists ", per_block->r.size(), " blocks, the model has ", blocks));
 }
 
 }  // namespace
@@ -76,9 +59,16 @@ App::App(const ServerConfig& config, std::shared_ptr<grpc::ServerCredentials> cr
       credentials_(std::move(credentials)),
       compute_threads_(ThreadsOrCores(config.compute_threads)),
       clock_(Clock::Steady()),
-      admission_(config.max_admitted_images, clock_, metrics_),
       decode_pool_("decode", ThreadsOrCores(config.decode_threads)),
-      service_(admission_, decode_pool_, clock_, metrics_, ServiceOptions(config)),
+      service_(decode_pool_, clock_, metrics_, ServiceOptions(config)),
+      models_(
+          config,
+          [this](const ModelConfig& model) {
+            return LoadTorchEngine({.directory = model.directory,
+                                    .dtype = model.dtype,
+                                    .compute_threads = compute_threads_});
+          },
+          service_, clock_, metrics_),
       rpc_(service_, metrics_, clock_,
            {.tokens = std::move(tokens),
             .max_message_bytes = config.max_message_bytes,
@@ -97,19 +87,10 @@ absl::Status App::Start() {
                        {"metrics", MetricsAddress()},
                        {"models", config_.models.size()},
                        {"compute_threads", compute_threads_}});
-  std::vector<ServedModel> served;
-  for (const ModelConfig& model : config_.models) {
-    absl::StatusOr<Model> loaded = LoadModel(model);
-    if (StopRequested()) return absl::OkStatus();
-    if (!loaded.ok()) return About(absl::StrCat("model ", model.name), loaded.status());
-    served.push_back({.name = model.name,
-                      .facts = &loaded->engine->facts(),
-                      .batcher = loaded->batcher.get(),
-                      .default_schedule = model.default_schedule});
-    models_.push_back(*std::move(loaded));
-  }
-  for (const Model& model : models_) model.batcher->Start();
-  service_.Serve(std::move(served));
+  const absl::Status loaded = models_.Start();
+  if (StopRequested()) return absl::OkStatus();
+  if (!loaded.ok()) return loaded;
+  models_.Watch();
   server_->SetServing(true);
   metrics_.SetServerState(ServerState::kServing);
   serving_ = true;
@@ -122,45 +103,25 @@ absl::Status App::Listen() {
   if (!config_.metrics_listen.empty()) {
     TOME_ASSIGN_OR_RETURN(exposer_, MetricsExposer::Start(config_.metrics_listen, metrics_));
   }
-  TOME_ASSIGN_OR_RETURN(server_, RpcServer::Start({.listen = config_.listen,
-                                                   .credentials = credentials_,
-                                                   .max_message_bytes = config_.max_message_bytes},
-                                                  rpc_));
+  TOME_ASSIGN_OR_RETURN(
+      server_, RpcServer::Start({.listen = config_.listen,
+                                 .credentials = credentials_,
+                                 .max_message_bytes = config_.max_message_bytes,
+                                 .max_receive_bytes = config_.max_receive_bytes,
+                                 .max_connection_calls = config_.max_connection_calls,
+                                 .keepalive_time = config_.keepalive_time,
+                                 .keepalive_timeout = config_.keepalive_timeout,
+                                 .min_ping_interval = config_.min_ping_interval,
+                                 .max_connection_age = config_.max_connection_age,
+                                 .max_connection_age_grace = config_.max_connection_age_grace},
+                                rpc_));
   return absl::OkStatus();
 }
 
-absl::StatusOr<App::Model> App::LoadModel(const ModelConfig& config) {
-  const absl::Time begin = clock_.Now();
-  Model model;
-  TOME_ASSIGN_OR_RETURN(model.engine, LoadTorchEngine({.directory = config.directory,
-                                                       .dtype = config.dtype,
-                                                       .compute_threads = compute_threads_}));
-  const ModelFacts& facts = model.engine->facts();
-  TOME_RETURN_IF_ERROR(CheckDefaultSchedule(config.default_schedule, facts.blocks));
-  const absl::Duration load = clock_.Now() - begin;
-  TOME_RETURN_IF_ERROR(CheckNotStopped());
-  const int largest =
-      std::clamp(config_.max_batch_tokens / facts.tokens(), 1, config_.max_batch_images);
-  const std::array<int, 2> sizes = {1, std::min(largest, kWarmUpImages)};
-  TOME_ASSIGN_OR_RETURN(const absl::Duration warm_up, WarmUp(*model.engine, sizes, clock_));
-  TOME_RETURN_IF_ERROR(CheckNotStopped());
-  TOME_RETURN_IF_ERROR(SelfTest(*model.engine));
-  LogInfo("model ready", {{"model", config.name},
-                          {"architecture", facts.architecture},
-                          {"dtype", facts.dtype},
-                          {"weights_digest", facts.weights_digest},
-                          {"load", absl::FormatDuration(load)},
-                          {"warm_up", absl::FormatDuration(warm_up)}});
-  model.batcher = std::make_unique<Batcher>(config.name, *model.engine, clock_, metrics_,
-                                            Batcher::Limits{
-                                                .max_images = config_.max_batch_images,
-                                                .max_tokens = config_.max_batch_tokens,
-                                                .max_delay = config_.max_batch_delay,
-                                            });
-  return model;
-}
+void App::RequestReload() { models_.RequestReload(); }
 
 void App::RequestStop() {
+  models_.RequestStop();
   MutexLock lock(mu_);
   stop_requested_ = true;
   stop_.NotifyAll();
@@ -169,10 +130,6 @@ void App::RequestStop() {
 bool App::StopRequested() {
   MutexLock lock(mu_);
   return stop_requested_;
-}
-
-absl::Status App::CheckNotStopped() {
-  return StopRequested() ? absl::CancelledError("stopped") : absl::OkStatus();
 }
 
 void App::AwaitStop() {

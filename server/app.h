@@ -3,7 +3,6 @@
 
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "absl/status/statusor.h"
 
@@ -11,13 +10,11 @@
 #include "server/base/mutex.h"
 #include "server/base/thread_pool.h"
 #include "server/config/server_config.h"
-#include "server/engine/engine.h"
 #include "server/metrics/exposer.h"
 #include "server/metrics/metrics.h"
+#include "server/model_store.h"
 #include "server/rpc/embedding_rpc.h"
 #include "server/rpc/server.h"
-#include "server/scheduler/admission.h"
-#include "server/scheduler/batcher.h"
 #include "server/service/embedding_service.h"
 
 namespace tome {
@@ -39,6 +36,9 @@ class App {
   // cannot serve, in one line.
   absl::Status Start();
 
+  // Replaces the models whose directories have changed, once the server serves. From any thread.
+  void RequestReload();
+
   // Ends Start early, or AwaitStop. From any thread, not from a signal handler.
   void RequestStop() ABSL_LOCKS_EXCLUDED(mu_);
   void AwaitStop() ABSL_LOCKS_EXCLUDED(mu_);
@@ -48,19 +48,11 @@ class App {
   void Drain();
 
  private:
-  struct Model {
-    std::unique_ptr<Engine> engine;
-    std::unique_ptr<Batcher> batcher;
-  };
-
   App(const ServerConfig& config, std::shared_ptr<grpc::ServerCredentials> credentials,
       BearerTokens tokens);
 
   absl::Status Listen();
-  // CANCELLED if a stop is requested meanwhile.
-  absl::StatusOr<Model> LoadModel(const ModelConfig& model);
   bool StopRequested() ABSL_LOCKS_EXCLUDED(mu_);
-  absl::Status CheckNotStopped() ABSL_LOCKS_EXCLUDED(mu_);
   // "HOST:PORT", or "off".
   std::string MetricsAddress() const;
 
@@ -71,10 +63,9 @@ class App {
   Clock& clock_;
   Metrics metrics_;
   std::unique_ptr<MetricsExposer> exposer_;
-  Admission admission_;
   ThreadPool decode_pool_;
-  std::vector<Model> models_;
   EmbeddingService service_;
+  ModelStore models_;
   EmbeddingRpc rpc_;
   std::unique_ptr<RpcServer> server_;
   bool serving_ = false;

@@ -203,6 +203,7 @@ std::vector<Option> MakeOptions() {
   // gRPC counts a message's bytes in an int.
   constexpr int64_t kMostBytes = int64_t{2047} << 20;
   const absl::Duration none = absl::ZeroDuration();
+  const absl::Duration second = absl::Seconds(1);
   const absl::Duration day = absl::Hours(24);
 
   using C = ServerConfig;
@@ -219,6 +220,10 @@ std::vector<Option> MakeOptions() {
            "How many token pairs each block merges where a request does not say. 0 is the exact "
            "model. Also linear:R:INFLECTION (-1 falls from 2R to 0, 1 rises) and "
            "blocks:R,R,..."}),
+      Duration({"model-poll-interval", "Models", "DURATION",
+                "How often to look whether a model's directory has changed; a new version replaces "
+                "the old one without a failed call. 0: only on SIGHUP."},
+               &C::model_poll_interval, none, day),
 
       Text({"listen", "Addresses", "HOST:PORT", "Where gRPC listens. [::]:50051 is every address."},
            &C::listen, CheckAddress),
@@ -279,6 +284,32 @@ std::vector<Option> MakeOptions() {
              &C::max_image_chunks, 1, kMostChunks),
       Bytes({"max-message-bytes", "Limits of a request", "BYTES", "Of one gRPC message."},
             &C::max_message_bytes, 1, kMostBytes),
+      Bytes({"max-receive-bytes", "Limits of a request", "BYTES",
+             "Of what is received and not yet admitted, on all connections: beyond it nothing is "
+             "read. No less than twice max-message-bytes is ever used."},
+            &C::max_receive_bytes, 1, int64_t{1} << 40),
+
+      Number({"max-connection-calls", "Connections", "N",
+              "Calls of one connection at once; more wait at the client."},
+             &C::max_connection_calls, 1, 1 << 20),
+      Duration({"keepalive-time", "Connections", "DURATION",
+                "After so long without a word from a client it is pinged."},
+               &C::keepalive_time, second, day),
+      Duration({"keepalive-timeout", "Connections", "DURATION",
+                "A ping that is not answered for so long ends the connection."},
+               &C::keepalive_timeout, second, day),
+      Duration({"min-ping-interval", "Connections", "DURATION",
+                "Clients may ping no more often, with calls or without; the third ping too early "
+                "ends the connection."},
+               &C::min_ping_interval, none, day),
+      Duration(
+          {"max-connection-age", "Connections", "DURATION",
+           "Clients are told to connect anew after so long, give or take a tenth, so that load "
+           "spreads to new servers. 0: never."},
+          &C::max_connection_age, none, absl::Hours(24 * 365)),
+      Duration({"max-connection-age-grace", "Connections", "DURATION",
+                "How long the calls of an aged connection then have to finish."},
+               &C::max_connection_age_grace, second, day),
 
       Text({"tls-certificate-file", "Security", "FILE",
             "PEM certificate chain of the server. Empty: plain text."},
@@ -300,6 +331,7 @@ std::vector<Option> MakeOptions() {
 }
 
 std::vector<ModelOption> MakeModelOptions() {
+  constexpr int kMostImages = 1 << 16;
   return {
       {.name = "directory",
        .set = [](absl::string_view text, ModelConfig& model) -> absl::Status {
@@ -321,6 +353,13 @@ std::vector<ModelOption> MakeModelOptions() {
          return absl::OkStatus();
        },
        .show = [](const ModelConfig& model) { return FormatSchedule(model.default_schedule); }},
+      {.name = "max-admitted-images",
+       .set = [](absl::string_view text, ModelConfig& model) -> absl::Status {
+         TOME_ASSIGN_OR_RETURN(const int64_t images, ParseInteger(text, 1, kMostImages));
+         model.max_admitted_images = static_cast<int>(images);
+         return absl::OkStatus();
+       },
+       .show = [](const ModelConfig& model) { return absl::StrCat(model.max_admitted_images); }},
   };
 }
 

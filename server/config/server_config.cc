@@ -233,7 +233,8 @@ absl::Status ApplyModelSections(const AllGiven& all, ServerConfig& config, Sourc
     std::map<std::string, std::string>& model_sources = sources.models[model.name];
     model_sources = {{"directory", sources.options["model"]},
                      {"dtype", sources.options["dtype"]},
-                     {"default-r", sources.options["default-r"]}};
+                     {"default-r", sources.options["default-r"]},
+                     {"max-admitted-images", sources.options["max-admitted-images"]}};
     const auto section =
         std::find_if(all.model_sections.begin(), all.model_sections.end(),
                      [&](const ModelSection& other) { return other.name == model.name; });
@@ -253,6 +254,25 @@ absl::Status ApplyModelSections(const AllGiven& all, ServerConfig& config, Sourc
                      absl::StrCat("no model has this name, add its directory or --model ",
                                   section.name, "=DIR"));
     }
+  }
+  return absl::OkStatus();
+}
+
+// Divides what no section takes among the models without a share of their own.
+absl::Status ShareAdmittedImages(ServerConfig& config, const Sources& sources) {
+  int left = config.max_admitted_images;
+  int without = 0;
+  for (const ModelConfig& model : config.models) {
+    left -= model.max_admitted_images;
+    if (model.max_admitted_images == 0) ++without;
+  }
+  if (left < without) {
+    return Problem("max-admitted-images", sources.options.at("max-admitted-images"),
+                   absl::StrCat(config.max_admitted_images, " images leave ", left, " to ", without,
+                                " models after what the sections of others take"));
+  }
+  for (ModelConfig& model : config.models) {
+    if (model.max_admitted_images == 0) model.max_admitted_images = left / without;
   }
   return absl::OkStatus();
 }
@@ -352,6 +372,7 @@ absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arg
   }
   TOME_RETURN_IF_ERROR(ApplyModelSections(all, config, sources));
   TOME_RETURN_IF_ERROR(CrossChecks(config, sources).Run());
+  TOME_RETURN_IF_ERROR(ShareAdmittedImages(config, sources));
   if (flags.check_config) command_line.print_and_exit = Report(config, sources);
   return command_line;
 }

@@ -89,6 +89,8 @@ struct ModelHandles {
   Histogram* merged_ratio = nullptr;
   Counter* tokens_in = nullptr;
   Counter* tokens_merged = nullptr;
+  Counter* reloads_ok = nullptr;
+  Counter* reloads_failed = nullptr;
 };
 
 // A code that gRPC does not know counts as UNKNOWN.
@@ -129,6 +131,7 @@ struct Metrics::Families {
   Family<Counter>& engine_busy;
   Family<Counter>& dropped_images;
   Family<Gauge>& model_info;
+  Family<Counter>& model_reloads;
   Histogram& batch_images;
   Histogram& batch_tokens;
   Gauge& queue_images;
@@ -166,6 +169,10 @@ Metrics::Families::Families()
                                  "Images given up before they cost compute: the caller cancelled, "
                                  "the deadline expired, or the server was full.")),
       model_info(AddGauges(*registry, "tome_model_info", "1 for each model served.")),
+      model_reloads(
+          AddCounters(*registry, "tome_model_reloads_total",
+                      "New versions of a served model that were loaded: they replaced the "
+                      "old one (ok) or could not serve (failed).")),
       batch_images(AddHistograms(*registry, "tome_batch_images", "Images in a batch.")
                        .Add({}, BatchImages())),
       batch_tokens(
@@ -227,6 +234,8 @@ void Metrics::AddModel(absl::string_view model, const ModelInfo& info) {
     handles.merged_ratio = &f.merged_ratio.Add({{"model", name}}, MergedRatio());
     handles.tokens_in = &f.tokens.Add({{"model", name}, {"state", "in"}});
     handles.tokens_merged = &f.tokens.Add({{"model", name}, {"state", "merged"}});
+    handles.reloads_ok = &f.model_reloads.Add({{"model", name}, {"result", "ok"}});
+    handles.reloads_failed = &f.model_reloads.Add({{"model", name}, {"result", "failed"}});
   }
 
   Counter*& busy = f.devices[info.device];
@@ -247,6 +256,12 @@ void Metrics::SetServerState(ServerState state) {
   for (size_t i = 0; i < kServerStates.size(); ++i) {
     families_->states[i]->Set(i == static_cast<size_t>(state) ? 1 : 0);
   }
+}
+
+void Metrics::ModelReloaded(absl::string_view model, bool replaced) {
+  const ModelHandles* handles = families_->Model(model);
+  if (handles == nullptr) return;
+  (replaced ? handles->reloads_ok : handles->reloads_failed)->Increment();
 }
 
 void Metrics::RequestStarted(Method method) {

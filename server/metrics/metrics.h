@@ -39,6 +39,8 @@ class Metrics {
   // the name that a client sent never becomes a label. Call again for a new version: only
   // model_info changes.
   void AddModel(absl::string_view model, const ModelInfo& info);
+  // A changed model was loaded again, and replaced or not.
+  void ModelReloaded(absl::string_view model, bool replaced);
 
   // server_state is 1 for `state` and 0 for the others. kStarting from construction on.
   void SetServerState(ServerState state);

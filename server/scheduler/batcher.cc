@@ -52,6 +52,8 @@ void Batcher::OnEnginesLost(std::function<void()> on_engines_lost) {
   on_engines_lost_ = std::move(on_engines_lost);
 }
 
+void Batcher::ShareCores(ComputeTurns& turns) { turns_ = &turns; }
+
 void Batcher::Start() {
   MutexLock lock(thread_mu_);
   MutexLock queue_lock(mu_);
@@ -97,10 +99,15 @@ void Batcher::Stop() {
 
 void Batcher::RunBatches(Worker& worker) {
   while (true) {
-    Taken taken;
     {
       MutexLock lock(mu_);
       if (!AwaitBatch(worker)) return;
+    }
+    // What comes while others compute is part of the batch.
+    const ComputeTurns::Turn turn(turns_);
+    Taken taken;
+    {
+      MutexLock lock(mu_);
       taken = TakeBatch(worker);
     }
     Finish(worker, std::move(taken));

@@ -18,6 +18,7 @@
 #include "server/base/mutex.h"
 #include "server/engine/engine.h"
 #include "server/metrics/metrics.h"
+#include "server/scheduler/compute_turns.h"
 
 namespace tome {
 
@@ -68,6 +69,10 @@ class Batcher {
 
   // Called once, on a compute thread, when no engine is left. Set before Start.
   void OnEnginesLost(std::function<void()> on_engines_lost);
+
+  // Its engines share their cores with those of others: a batch forms and runs within a turn. Set
+  // before Start; outlives the batcher.
+  void ShareCores(ComputeTurns& turns);
 
   // Starts the compute threads: for each engine as many as it makes use of. Call once.
   void Start() ABSL_LOCKS_EXCLUDED(thread_mu_);
@@ -124,6 +129,7 @@ class Batcher {
   // Every image of a model has the same tokens before the first block, so both limits are one.
   const size_t images_per_batch_;
   std::function<void()> on_engines_lost_;
+  ComputeTurns* turns_ = nullptr;
 
   Mutex mu_;
   Condition work_;

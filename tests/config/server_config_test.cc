@@ -219,7 +219,7 @@ TEST(ParseCommandLineTest, AnUnknownSectionOrKeyOfASectionStopsTheServer) {
   EXPECT_THAT(error_of_file("[model.a]\n"), HasSubstr("[model.a]"));
   EXPECT_THAT(error_of_file("[model.a]\ndirectory = \"/a\"\ndtyp = \"float32\"\n"),
               MatchesRegex("model\\.a\\.dtyp \\(.*:3\\): no such key; did you mean dtype\\?; a "
-                           "model has directory, dtype, default-r"));
+                           "model has directory, dtype, default-r, max-admitted-images"));
   EXPECT_THAT(error_of_file("[model.a]\ndirectory = \"/a\"\ndtype = \"int4\"\n"),
               MatchesRegex("model\\.a\\.dtype \\(.*:3\\): \"int4\" is not a dtype, .*"));
   EXPECT_THAT(error_of_file("[model.\"a b\"]\ndirectory = \"/a\"\n"),
@@ -267,6 +267,30 @@ TEST(ParseCommandLineTest, AValueIsOneLine) {
   EXPECT_EQ(ErrorOf({"--model=/m"}, {"TOME_TLS_KEY_FILE=a\tb"}),
             "tls-key-file (environment TOME_TLS_KEY_FILE): \"a\\tb\" holds a control character");
   EXPECT_THAT(ErrorOf({"--a\nb"}), HasSubstr("--a\\nb"));
+}
+
+TEST(ParseCommandLineTest, ModelsShareThePlacesUnlessASectionNamesItsOwnShare) {
+  const TemporaryFile file(
+      "max-admitted-images = 100\n"
+      "max-batch-images = 8\n"
+      "[model.a]\n"
+      "directory = \"/a\"\n"
+      "max-admitted-images = 60\n"
+      "[model.b]\n"
+      "directory = \"/b\"\n"
+      "[model.c]\n"
+      "directory = \"/c\"\n");
+
+  const ServerConfig config = Parse({"--config", file.path()});
+
+  ASSERT_EQ(config.models.size(), 3u);
+  EXPECT_EQ(config.models[0].max_admitted_images, 60);
+  EXPECT_EQ(config.models[1].max_admitted_images, 20);
+  EXPECT_EQ(config.models[2].max_admitted_images, 20);
+  EXPECT_EQ(Parse({"--model=/m"}).models[0].max_admitted_images, 256);
+  EXPECT_EQ(ErrorOf({"--config", file.path(), "--max-admitted-images=61"}),
+            "max-admitted-images (flag --max-admitted-images): 61 images leave 1 to 2 models after "
+            "what the sections of others take");
 }
 
 TEST(ParseCommandLineTest, AModelNeedsADirectoryAndANameOfItsOwn) {

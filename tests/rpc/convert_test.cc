@@ -295,6 +295,7 @@ TEST(FillModelTest, TellsTheFactsThatAClientPlansWith) {
   facts.embedding_dim = 8;
   const ServedModel model{.name = "tiny",
                           .facts = &facts,
+                          .admission = nullptr,
                           .batcher = nullptr,
                           .default_schedule = MergeSchedule::Constant{.r = 3}};
   v1::Model out;
