@@ -62,6 +62,8 @@ class SignalThread {
       sigwait(&signals, &number);
       if (over_.load()) return;
       if (number == SIGHUP) {
+        // A server that stops needs no new version.
+        if (!first) continue;
         LogInfo("looking for new versions of the models", {{"signal", "SIGHUP"}});
         on_reload();
         continue;
