@@ -13,9 +13,14 @@
 #include "server/base/available_cores.h"
 #include "server/base/log.h"
 #include "server/base/status.h"
+#include "server/engine/cuda_engine.h"
+#include "server/engine/cuda_module.h"
+#include "server/engine/reference_check.h"
 #include "server/engine/self_test.h"
 #include "server/engine/torch_engine.h"
 #include "server/engine/warm_up.h"
+#include "server/metrics/gpu_collector.h"
+#include "server/model/checkpoint.h"
 #include "server/rpc/credentials.h"
 
 namespace tome {
@@ -48,6 +53,19 @@ absl::Status CheckDefaultSchedule(const MergeSchedule& schedule, int blocks) {
   }
   return absl::InvalidArgumentError(
       absl::StrCat("default-r: lists ", per_block->r.size(), " blocks, the model has ", blocks));
+}
+
+// How NVML knows these devices.
+absl::StatusOr<std::vector<GpuCollector::Gpu>> CudaGpus(const cuda::Table& module,
+                                                        const std::vector<int>& devices) {
+  std::vector<GpuCollector::Gpu> gpus;
+  for (const int device : devices) {
+    cuda::DeviceFacts facts;
+    cuda::Message message;
+    TOME_RETURN_IF_ERROR(ToStatus(module.device_facts(device, &facts, &message), message));
+    gpus.push_back({.device = absl::StrCat("cuda:", device), .bus_id = facts.bus_id});
+  }
+  return gpus;
 }
 
 }  // namespace
@@ -103,7 +121,7 @@ absl::Status App::Start() {
     if (StopRequested()) return absl::OkStatus();
     if (!loaded.ok()) return About(absl::StrCat("model ", model.name), loaded.status());
     served.push_back({.name = model.name,
-                      .facts = &loaded->engine->facts(),
+                      .facts = &loaded->engines.front()->facts(),
                       .batcher = loaded->batcher.get(),
                       .default_schedule = model.default_schedule});
     models_.push_back(*std::move(loaded));
@@ -132,32 +150,100 @@ absl::Status App::Listen() {
 absl::StatusOr<App::Model> App::LoadModel(const ModelConfig& config) {
   const absl::Time begin = clock_.Now();
   Model model;
-  TOME_ASSIGN_OR_RETURN(model.engine, LoadTorchEngine({.directory = config.directory,
-                                                       .dtype = config.dtype,
-                                                       .compute_threads = compute_threads_}));
-  const ModelFacts& facts = model.engine->facts();
+  TOME_ASSIGN_OR_RETURN(model.engines, LoadEngines(config));
+  const ModelFacts& facts = model.engines.front()->facts();
   TOME_RETURN_IF_ERROR(CheckDefaultSchedule(config.default_schedule, facts.blocks));
   const absl::Duration load = clock_.Now() - begin;
-  TOME_RETURN_IF_ERROR(CheckNotStopped());
-  const int largest =
-      std::clamp(config_.max_batch_tokens / facts.tokens(), 1, config_.max_batch_images);
-  const std::array<int, 2> sizes = {1, std::min(largest, kWarmUpImages)};
-  TOME_ASSIGN_OR_RETURN(const absl::Duration warm_up, WarmUp(*model.engine, sizes, clock_));
-  TOME_RETURN_IF_ERROR(CheckNotStopped());
-  TOME_RETURN_IF_ERROR(SelfTest(*model.engine));
+  absl::Duration warm_up;
+  std::vector<Engine*> engines;
+  for (const std::unique_ptr<Engine>& engine : model.engines) {
+    TOME_ASSIGN_OR_RETURN(const absl::Duration took, Prepare(*engine));
+    warm_up += took;
+    engines.push_back(engine.get());
+  }
+  if (config_.device != "cpu") {
+    TOME_RETURN_IF_ERROR(CheckNotStopped());
+    TOME_ASSIGN_OR_RETURN(
+        const std::unique_ptr<Engine> reference,
+        LoadTorchEngine({.directory = config.directory, .compute_threads = compute_threads_}));
+    for (Engine* engine : engines) {
+      TOME_RETURN_IF_ERROR(CheckAgainstReference(*engine, *reference));
+    }
+  }
   LogInfo("model ready", {{"model", config.name},
                           {"architecture", facts.architecture},
                           {"dtype", facts.dtype},
                           {"weights_digest", facts.weights_digest},
+                          {"devices", engines.size()},
                           {"load", absl::FormatDuration(load)},
                           {"warm_up", absl::FormatDuration(warm_up)}});
-  model.batcher = std::make_unique<Batcher>(config.name, *model.engine, clock_, metrics_,
+  model.batcher = std::make_unique<Batcher>(config.name, engines, clock_, metrics_,
                                             Batcher::Limits{
                                                 .max_images = config_.max_batch_images,
                                                 .max_tokens = config_.max_batch_tokens,
                                                 .max_delay = config_.max_batch_delay,
                                             });
+  model.batcher->OnEnginesLost([this, name = config.name] {
+    LogError("no GPU is left, the server stops", {{"model", name}});
+    MutexLock lock(mu_);
+    lost_devices_ = true;
+    stop_requested_ = true;
+    stop_.NotifyAll();
+  });
   return model;
+}
+
+absl::StatusOr<absl::Duration> App::Prepare(Engine& engine) {
+  TOME_RETURN_IF_ERROR(CheckNotStopped());
+  const std::array<int, 2> sizes = {1,
+                                    std::min(LargestBatch(engine.facts().tokens()), kWarmUpImages)};
+  TOME_ASSIGN_OR_RETURN(const absl::Duration warm_up, WarmUp(engine, sizes, clock_));
+  TOME_RETURN_IF_ERROR(CheckNotStopped());
+  TOME_RETURN_IF_ERROR(SelfTest(engine));
+  return warm_up;
+}
+
+int App::LargestBatch(int tokens) const {
+  return std::clamp(config_.max_batch_tokens / tokens, 1, config_.max_batch_images);
+}
+
+absl::StatusOr<std::vector<std::unique_ptr<Engine>>> App::LoadEngines(const ModelConfig& config) {
+  if (config_.device != "cpu") return LoadCudaEngines(config);
+  std::vector<std::unique_ptr<Engine>> engines(1);
+  TOME_ASSIGN_OR_RETURN(engines[0], LoadTorchEngine({.directory = config.directory,
+                                                     .dtype = config.dtype,
+                                                     .compute_threads = compute_threads_}));
+  return engines;
+}
+
+absl::StatusOr<std::vector<std::unique_ptr<Engine>>> App::LoadCudaEngines(
+    const ModelConfig& config) {
+  if (cuda_module_ == nullptr) TOME_RETURN_IF_ERROR(OpenCuda());
+  TOME_ASSIGN_OR_RETURN(const Checkpoint checkpoint, OpenCheckpoint(config.directory));
+  std::vector<std::unique_ptr<Engine>> engines;
+  for (const int device : cuda_devices_) {
+    const int largest = LargestBatch(checkpoint.vit().tokens());
+    TOME_ASSIGN_OR_RETURN(engines.emplace_back(),
+                          LoadCudaEngine(*cuda_module_, checkpoint,
+                                         {.device = device,
+                                          .dtype = config.dtype,
+                                          .max_images = std::max(largest, kSelfTestImages),
+                                          .max_graphs = config_.cuda_graphs}));
+  }
+  return engines;
+}
+
+absl::Status App::OpenCuda() {
+  const std::string path =
+      config_.cuda_module.empty() ? CudaModuleBesideProgram() : config_.cuda_module;
+  TOME_ASSIGN_OR_RETURN(cuda_module_, OpenCudaModule(path));
+  TOME_ASSIGN_OR_RETURN(cuda_devices_, CudaDevices(*cuda_module_, config_.device));
+  if (exposer_ != nullptr) {
+    TOME_ASSIGN_OR_RETURN(const std::vector<GpuCollector::Gpu> gpus,
+                          CudaGpus(*cuda_module_, cuda_devices_));
+    exposer_->Add(std::make_shared<GpuCollector>(OpenNvml(), gpus));
+  }
+  return absl::OkStatus();
 }
 
 void App::RequestStop() {
@@ -175,6 +261,11 @@ absl::Status App::CheckNotStopped() {
   return StopRequested() ? absl::CancelledError("stopped") : absl::OkStatus();
 }
 
+bool App::LostDevices() {
+  MutexLock lock(mu_);
+  return lost_devices_;
+}
+
 void App::AwaitStop() {
   MutexLock lock(mu_);
   while (!stop_requested_) stop_.Wait(mu_);
@@ -182,8 +273,8 @@ void App::AwaitStop() {
 
 void App::Drain() {
   metrics_.SetServerState(ServerState::kDraining);
-  if (serving_) {
-    server_->SetServing(false);
+  if (serving_) server_->SetServing(false);
+  if (serving_ && !LostDevices()) {
     LogInfo("draining: health is NOT_SERVING, calls are still accepted",
             {{"delay", absl::FormatDuration(config_.drain_delay)}});
     std::this_thread::sleep_for(absl::ToChronoNanoseconds(config_.drain_delay));

@@ -11,6 +11,7 @@
 #include "server/base/mutex.h"
 #include "server/base/thread_pool.h"
 #include "server/config/server_config.h"
+#include "server/cuda/module.h"
 #include "server/engine/engine.h"
 #include "server/metrics/exposer.h"
 #include "server/metrics/metrics.h"
@@ -43,13 +44,17 @@ class App {
   void RequestStop() ABSL_LOCKS_EXCLUDED(mu_);
   void AwaitStop() ABSL_LOCKS_EXCLUDED(mu_);
 
-  // Health NOT_SERVING; accepts for the drain delay; then accepts no more and finishes what it has,
-  // within the grace. No delay if it never served.
+  // Whether the stop came because a model has lost its last GPU. The process is of no more use
+  // then.
+  bool LostDevices() ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Health NOT_SERVING; accepts for the drain delay, unless it can serve nothing more; then accepts
+  // no more and finishes what it has, within the grace. No delay if it never served.
   void Drain();
 
  private:
   struct Model {
-    std::unique_ptr<Engine> engine;
+    std::vector<std::unique_ptr<Engine>> engines;  // one a device, of the same weights
     std::unique_ptr<Batcher> batcher;
   };
 
@@ -59,6 +64,14 @@ class App {
   absl::Status Listen();
   // CANCELLED if a stop is requested meanwhile.
   absl::StatusOr<Model> LoadModel(const ModelConfig& model);
+  absl::StatusOr<std::vector<std::unique_ptr<Engine>>> LoadEngines(const ModelConfig& model);
+  absl::StatusOr<std::vector<std::unique_ptr<Engine>>> LoadCudaEngines(const ModelConfig& model);
+  // Once, before the first model on a GPU.
+  absl::Status OpenCuda();
+  // Images in a batch of a model of so many tokens.
+  int LargestBatch(int tokens) const;
+  // WarmUp and SelfTest.
+  absl::StatusOr<absl::Duration> Prepare(Engine& engine);
   bool StopRequested() ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status CheckNotStopped() ABSL_LOCKS_EXCLUDED(mu_);
   // "HOST:PORT", or "off".
@@ -73,6 +86,8 @@ class App {
   std::unique_ptr<MetricsExposer> exposer_;
   Admission admission_;
   ThreadPool decode_pool_;
+  const cuda::Table* cuda_module_ = nullptr;
+  std::vector<int> cuda_devices_;
   std::vector<Model> models_;
   EmbeddingService service_;
   EmbeddingRpc rpc_;
@@ -82,6 +97,7 @@ class App {
   Mutex mu_;
   Condition stop_;
   bool stop_requested_ ABSL_GUARDED_BY(mu_) = false;
+  bool lost_devices_ ABSL_GUARDED_BY(mu_) = false;
 };
 
 }  // namespace tome
