@@ -17,7 +17,9 @@
 
 #include "client/calls_under_way.h"
 #include "client/channel.h"
+#include "client/embed_stream.h"
 #include "client/status.h"
+#include "client/stream_call.h"
 #include "client/unary_call.h"
 #include "client/wire.h"
 
@@ -33,25 +35,15 @@ std::string NewRequestId() {
                       absl::Hex(absl::Uniform<uint64_t>(random), absl::kZeroPad16));
 }
 
-// gRPC's own words for a deadline or a broken connection do not say what was tried.
-absl::Status CallError(const grpc::Status& status, const CallOptions& options,
-                       const std::string& request_id, int retries) {
-  std::string message = status.error_message();
-  if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED &&
-      message == "Deadline Exceeded") {
-    message = absl::StrCat("no answer within ", absl::FormatDuration(options.timeout));
-  }
-  if (retries > 0) absl::StrAppend(&message, " (after ", retries, " retries)");
-  return FromWire(grpc::Status(status.error_code(), message, status.error_details()), request_id);
-}
-
-// A blocking call from an asynchronous one: `start` gets the callback.
-template <typename Result>
-absl::StatusOr<Result> Await(
-    const std::function<void(absl::AnyInvocable<void(absl::StatusOr<Result>)>)>& start) {
+// A future from an asynchronous call: `start` gets the callback.
+template <typename Result, typename Start>
+std::future<absl::StatusOr<Result>> Future(Start start) {
   std::promise<absl::StatusOr<Result>> promise;
-  start([&](absl::StatusOr<Result> result) { promise.set_value(std::move(result)); });
-  return promise.get_future().get();
+  std::future<absl::StatusOr<Result>> future = promise.get_future();
+  start([promise = std::move(promise)](absl::StatusOr<Result> result) mutable {
+    promise.set_value(std::move(result));
+  });
+  return future;
 }
 
 }  // namespace
@@ -76,7 +68,7 @@ struct Client::Impl {
         [options, id, convert = std::move(convert), done = std::move(done)](
             const grpc::Status& status, Response response, int retries) mutable {
           if (!status.ok()) {
-            done(CallError(status, options, id, retries));
+            done(CallError(status, options.timeout, id, retries));
           } else {
             done(convert(std::move(response), id, retries));
           }
@@ -112,7 +104,12 @@ Client::~Client() {
 void Client::Shutdown() { impl_->calls.CancelAll(); }
 
 absl::StatusOr<Embedding> Client::Embed(ImageInput image, const EmbedOptions& options) {
-  return Await<Embedding>(
+  return EmbedAsync(std::move(image), options).get();
+}
+
+std::future<absl::StatusOr<Embedding>> Client::EmbedAsync(ImageInput image,
+                                                          const EmbedOptions& options) {
+  return Future<Embedding>(
       [&](EmbedDone done) { EmbedAsync(std::move(image), options, std::move(done)); });
 }
 
@@ -120,45 +117,85 @@ void Client::EmbedAsync(ImageInput image, const EmbedOptions& options, EmbedDone
   impl_->Call<Embedding>(
       impl_->embedding->async(), &EmbeddingStub::async::Embed, ToWire(std::move(image), options),
       options,
-      [](const tome::v1::EmbedResponse& response, const std::string& id,
-         int retries) -> absl::StatusOr<Embedding> {
-        absl::StatusOr<Embedding> embedding = FromWire(response);
-        if (!embedding.ok()) {
-          return MakeStatus(embedding.status().code(), embedding.status().message(), "", id);
-        }
-        embedding->request_id = id;
-        embedding->retries = retries;
-        return embedding;
+      [](const tome::v1::EmbedResponse& response, const std::string& id, int retries) {
+        return FromWire(response.embedding(), response.model(), id, retries);
       },
       std::move(done));
 }
 
+absl::StatusOr<BatchResults> Client::EmbedBatch(std::vector<BatchItem> items,
+                                                const EmbedOptions& options) {
+  return EmbedBatchAsync(std::move(items), options).get();
+}
+
+std::future<absl::StatusOr<BatchResults>> Client::EmbedBatchAsync(std::vector<BatchItem> items,
+                                                                  const EmbedOptions& options) {
+  return Future<BatchResults>(
+      [&](BatchDone done) { EmbedBatchAsync(std::move(items), options, std::move(done)); });
+}
+
+void Client::EmbedBatchAsync(std::vector<BatchItem> items, const EmbedOptions& options,
+                             BatchDone done) {
+  const size_t count = items.size();
+  impl_->Call<BatchResults>(
+      impl_->embedding->async(), &EmbeddingStub::async::EmbedBatch,
+      ToWire(std::move(items), options), options,
+      [count](const tome::v1::EmbedBatchResponse& response, const std::string& id,
+              int retries) -> absl::StatusOr<BatchResults> {
+        if (static_cast<size_t>(response.results_size()) != count) {
+          return MakeStatus(absl::StatusCode::kInternal,
+                            absl::StrCat("the server answered ", response.results_size(), " of ",
+                                         count, " images"),
+                            "", id);
+        }
+        BatchResults results;
+        results.reserve(count);
+        for (const tome::v1::Result& result : response.results()) {
+          results.push_back(FromWire(result, response.model(), id, retries));
+        }
+        return results;
+      },
+      std::move(done));
+}
+
+std::unique_ptr<EmbedStream> Client::OpenStream(const StreamOptions& options) {
+  auto call = std::make_shared<StreamCall>(
+      impl_->calls, *impl_->embedding, options, options.retry.value_or(impl_->retry),
+      impl_->bearer_token, options.request_id.empty() ? NewRequestId() : options.request_id);
+  call->Open();
+  return std::unique_ptr<EmbedStream>(new EmbedStream(std::move(call)));
+}
+
 absl::StatusOr<std::vector<Model>> Client::ListModels(const CallOptions& options) {
-  return Await<std::vector<Model>>([&](auto done) {
-    impl_->Call<std::vector<Model>>(
-        impl_->embedding->async(), &EmbeddingStub::async::ListModels, tome::v1::ListModelsRequest(),
-        options,
-        [](const tome::v1::ListModelsResponse& response, const std::string&, int) {
-          std::vector<Model> models;
-          for (const tome::v1::Model& model : response.models()) models.push_back(FromWire(model));
-          return models;
-        },
-        std::move(done));
-  });
+  return Future<std::vector<Model>>([&](auto done) {
+           impl_->Call<std::vector<Model>>(
+               impl_->embedding->async(), &EmbeddingStub::async::ListModels,
+               tome::v1::ListModelsRequest(), options,
+               [](const tome::v1::ListModelsResponse& response, const std::string&, int) {
+                 std::vector<Model> models;
+                 for (const tome::v1::Model& model : response.models())
+                   models.push_back(FromWire(model));
+                 return models;
+               },
+               std::move(done));
+         })
+      .get();
 }
 
 absl::StatusOr<ModelAndLimits> Client::GetModel(const std::string& name,
                                                 const CallOptions& options) {
   tome::v1::GetModelRequest request;
   request.set_name(name);
-  return Await<ModelAndLimits>([&](auto done) {
-    impl_->Call<ModelAndLimits>(
-        impl_->embedding->async(), &EmbeddingStub::async::GetModel, std::move(request), options,
-        [](const tome::v1::GetModelResponse& response, const std::string&, int) {
-          return ModelAndLimits{FromWire(response.model()), FromWire(response.limits())};
-        },
-        std::move(done));
-  });
+  return Future<ModelAndLimits>([&](auto done) {
+           impl_->Call<ModelAndLimits>(
+               impl_->embedding->async(), &EmbeddingStub::async::GetModel, std::move(request),
+               options,
+               [](const tome::v1::GetModelResponse& response, const std::string&, int) {
+                 return ModelAndLimits{FromWire(response.model()), FromWire(response.limits())};
+               },
+               std::move(done));
+         })
+      .get();
 }
 
 absl::StatusOr<HealthStatus> Client::Health(const std::string& service,
@@ -167,16 +204,17 @@ absl::StatusOr<HealthStatus> Client::Health(const std::string& service,
   request.set_service(service);
   CallOptions once = options;
   once.retry = RetryPolicy{.max_pushback_retries = 0, .max_unavailable_retries = 0};
-  absl::StatusOr<HealthStatus> health = Await<HealthStatus>([&](auto done) {
-    impl_->Call<HealthStatus>(
-        impl_->health->async(), &HealthStub::async::Check, std::move(request), once,
-        [](const grpc::health::v1::HealthCheckResponse& response, const std::string&, int) {
-          return response.status() == grpc::health::v1::HealthCheckResponse::SERVING
-                     ? HealthStatus::kServing
-                     : HealthStatus::kNotServing;
-        },
-        std::move(done));
-  });
+  absl::StatusOr<HealthStatus> health =
+      Future<HealthStatus>([&](auto done) {
+        impl_->Call<HealthStatus>(
+            impl_->health->async(), &HealthStub::async::Check, std::move(request), once,
+            [](const grpc::health::v1::HealthCheckResponse& response, const std::string&, int) {
+              return response.status() == grpc::health::v1::HealthCheckResponse::SERVING
+                         ? HealthStatus::kServing
+                         : HealthStatus::kNotServing;
+            },
+            std::move(done));
+      }).get();
   // How Check, unlike Watch, says that it does not know the service.
   if (absl::IsNotFound(health.status())) return HealthStatus::kServiceUnknown;
   return health;

@@ -1,6 +1,7 @@
 #ifndef TOME_CLIENT_CLIENT_H_
 #define TOME_CLIENT_CLIENT_H_
 
+#include <future>
 #include <memory>
 #include <optional>
 #include <string>
@@ -49,6 +50,20 @@ struct EmbedOptions : CallOptions {
 
 enum class HealthStatus { kServing, kNotServing, kServiceUnknown };
 
+// An image of a batch.
+struct BatchItem {
+  ImageInput image;
+  std::optional<Schedule> schedule;  // absent: the call's
+};
+// One an item, in their order.
+using BatchResults = std::vector<absl::StatusOr<Embedding>>;
+
+struct StreamOptions : EmbedOptions {  // the timeout is of each image
+  int window = 64;                     // images that are unanswered at once; > 0
+};
+
+class EmbedStream;
+
 // The health service's name of the embedding service.
 inline constexpr char kEmbeddingServiceName[] = "tome.v1.EmbeddingService";
 
@@ -62,7 +77,8 @@ class Client {
   // first call does.
   static absl::StatusOr<std::unique_ptr<Client>> Create(const ClientOptions& options);
 
-  // Shutdown(), then waits for the callbacks of the calls under way. REQUIRES: not called from one.
+  // Shutdown(), then waits for the callbacks of the calls under way. REQUIRES: not called from one,
+  // and every stream is gone.
   ~Client();
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
@@ -73,6 +89,20 @@ class Client {
   // not block.
   using EmbedDone = absl::AnyInvocable<void(absl::StatusOr<Embedding>)>;
   void EmbedAsync(ImageInput image, const EmbedOptions& options, EmbedDone done);
+  std::future<absl::StatusOr<Embedding>> EmbedAsync(ImageInput image,
+                                                    const EmbedOptions& options = {});
+
+  // Several images by one call, admitted whole or not at all; an image that is bad fails alone.
+  // client/batches.h sends any number of them.
+  absl::StatusOr<BatchResults> EmbedBatch(std::vector<BatchItem> items,
+                                          const EmbedOptions& options = {});
+  using BatchDone = absl::AnyInvocable<void(absl::StatusOr<BatchResults>)>;
+  void EmbedBatchAsync(std::vector<BatchItem> items, const EmbedOptions& options, BatchDone done);
+  std::future<absl::StatusOr<BatchResults>> EmbedBatchAsync(std::vector<BatchItem> items,
+                                                            const EmbedOptions& options = {});
+
+  // Any number of images over one call (client/embed_stream.h). Connects with its first image.
+  std::unique_ptr<EmbedStream> OpenStream(const StreamOptions& options = {});
 
   absl::StatusOr<std::vector<Model>> ListModels(const CallOptions& options = {});
   // An empty name means the server's only model.

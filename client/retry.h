@@ -42,7 +42,7 @@ class Retries {
   int count() const { return pushback_retries_ + unavailable_retries_; }
 
  private:
-  const RetryPolicy policy_;
+  RetryPolicy policy_;
   int pushback_retries_ = 0;
   int unavailable_retries_ = 0;
 };

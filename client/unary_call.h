@@ -1,12 +1,10 @@
 #ifndef TOME_CLIENT_UNARY_CALL_H_
 #define TOME_CLIENT_UNARY_CALL_H_
 
-#include <grpc/support/time.h>
 #include <grpcpp/alarm.h>
 #include <grpcpp/client_context.h>
 #include <grpcpp/support/status.h>
 
-#include <algorithm>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -22,6 +20,7 @@
 #include "absl/time/time.h"
 
 #include "client/calls_under_way.h"
+#include "client/deadline.h"
 #include "client/retry.h"
 
 namespace tome::client {
@@ -64,32 +63,20 @@ class UnaryCall final : public PendingCall,
   }
 
  private:
-  using SteadyClock = std::chrono::steady_clock;
-
   UnaryCall(CallsUnderWay& calls, Send send, Request request, Parameters parameters, Done done)
       : calls_(calls),
         send_(std::move(send)),
         request_(std::move(request)),
         parameters_(std::move(parameters)),
-        deadline_(SteadyClock::now() +
-                  absl::ToChronoNanoseconds(std::min(parameters_.timeout, kLongestTimeout))),
+        deadline_(DeadlineAfter(parameters_.timeout)),
         retries_(parameters_.retry),
         done_(std::move(done)) {}
-
-  // A deadline further away would overflow the clock.
-  static constexpr absl::Duration kLongestTimeout = absl::Hours(24 * 365);
 
   static grpc::Status Cancelled() {
     return grpc::Status(grpc::StatusCode::CANCELLED, "the client was shut down");
   }
 
-  // Monotonic, as the deadline: a step of the wall clock moves neither.
-  static gpr_timespec After(absl::Duration duration) {
-    return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
-                        gpr_time_from_nanos(absl::ToInt64Nanoseconds(duration), GPR_TIMESPAN));
-  }
-
-  absl::Duration Remaining() const { return absl::FromChrono(deadline_ - SteadyClock::now()); }
+  absl::Duration Remaining() const { return Until(deadline_); }
 
   void SendAttempt() {
     grpc::ClientContext* context = nullptr;
@@ -157,7 +144,7 @@ class UnaryCall final : public PendingCall,
   const Request request_;
   Response response_;
   const Parameters parameters_;
-  const SteadyClock::time_point deadline_;
+  const std::chrono::steady_clock::time_point deadline_;
   Retries retries_;
   Done done_;
 

@@ -72,6 +72,23 @@ tome::v1::ElementType ToWire(ElementType type) {
   return tome::v1::ELEMENT_TYPE_UNSPECIFIED;
 }
 
+void SetImage(ImageInput image, tome::v1::Input* to) {
+  std::visit(Overloaded{[&](EncodedImage& file) { to->set_encoded(std::move(file.bytes)); },
+                        [&](RgbImage& rgb) { SetPixels(std::move(rgb), to->mutable_rgb()); },
+                        [&](ModelPixels& pixels) {
+                          SetPixels(std::move(pixels), to->mutable_model_pixels());
+                        }},
+             image);
+}
+
+void SetOutput(const OutputSpec& from, tome::v1::OutputSpec* to) {
+  to->set_element_type(ToWire(from.element_type));
+  to->set_normalization(from.normalize ? tome::v1::NORMALIZATION_L2 : tome::v1::NORMALIZATION_NONE);
+  to->set_dimensions(from.dimensions);
+  to->set_merge_map(from.merge_map);
+  to->set_tokens(from.tokens);
+}
+
 std::optional<std::vector<float>> Decode(const tome::v1::Vector& vector) {
   switch (vector.type()) {
     case tome::v1::ELEMENT_TYPE_FLOAT32:
@@ -115,43 +132,61 @@ std::string FieldIn(const google::rpc::Status& details) {
   return "";
 }
 
+std::string WithRetries(absl::string_view message, int retries) {
+  return retries > 0 ? absl::StrCat(message, " (after ", retries, " retries)")
+                     : std::string(message);
+}
+
 }  // namespace
 
 tome::v1::EmbedRequest ToWire(ImageInput image, const EmbedOptions& options) {
   tome::v1::EmbedRequest request;
   request.set_model(options.model);
   request.set_if_weights_digest(options.if_weights_digest);
-  std::visit(
-      Overloaded{
-          [&](EncodedImage& file) { request.mutable_input()->set_encoded(std::move(file.bytes)); },
-          [&](RgbImage& rgb) { SetPixels(std::move(rgb), request.mutable_input()->mutable_rgb()); },
-          [&](ModelPixels& pixels) {
-            SetPixels(std::move(pixels), request.mutable_input()->mutable_model_pixels());
-          }},
-      image);
+  SetImage(std::move(image), request.mutable_input());
   if (options.schedule.has_value()) SetSchedule(*options.schedule, request.mutable_merge());
-  tome::v1::OutputSpec& output = *request.mutable_output();
-  output.set_element_type(ToWire(options.output.element_type));
-  output.set_normalization(options.output.normalize ? tome::v1::NORMALIZATION_L2
-                                                    : tome::v1::NORMALIZATION_NONE);
-  output.set_dimensions(options.output.dimensions);
-  output.set_merge_map(options.output.merge_map);
-  output.set_tokens(options.output.tokens);
+  SetOutput(options.output, request.mutable_output());
   return request;
 }
 
-absl::StatusOr<Embedding> FromWire(const tome::v1::EmbedResponse& response) {
-  const tome::v1::Embedding& from = response.embedding();
+tome::v1::EmbedBatchRequest ToWire(std::vector<BatchItem> items, const EmbedOptions& options) {
+  tome::v1::EmbedBatchRequest request;
+  request.set_model(options.model);
+  request.set_if_weights_digest(options.if_weights_digest);
+  if (options.schedule.has_value()) SetSchedule(*options.schedule, request.mutable_merge());
+  SetOutput(options.output, request.mutable_output());
+  for (BatchItem& item : items) {
+    tome::v1::EmbedBatchRequest::Item& added = *request.add_items();
+    SetImage(std::move(item.image), added.mutable_input());
+    if (item.schedule.has_value()) SetSchedule(*item.schedule, added.mutable_merge());
+  }
+  return request;
+}
+
+google::protobuf::Duration ToWire(absl::Duration duration) {
+  google::protobuf::Duration result;
+  result.set_seconds(absl::IDivDuration(duration, absl::Seconds(1), &duration));
+  result.set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(duration)));
+  return result;
+}
+
+absl::StatusOr<Embedding> FromWire(const tome::v1::Embedding& from, const tome::v1::ModelRef& model,
+                                   const std::string& request_id, int retries) {
+  const auto contradiction = [&](const std::string& message) {
+    return MakeStatus(absl::StatusCode::kInternal, message, "", request_id);
+  };
   std::optional<std::vector<float>> vector = Decode(from.vector());
   if (!vector.has_value()) {
-    return absl::InternalError(absl::StrCat(
+    return contradiction(absl::StrCat(
         "the server's vector does not fit its description: ", from.vector().data().size(),
         " bytes for ", from.vector().dimensions(), " elements of ",
         tome::v1::ElementType_Name(from.vector().type())));
   }
   Embedding embedding;
-  embedding.model = response.model().name();
-  embedding.weights_digest = response.model().weights_digest();
+  embedding.model = model.name();
+  embedding.weights_digest = model.weights_digest();
+  embedding.request_id = request_id;
+  embedding.retries = retries;
   embedding.vector = *std::move(vector);
   const tome::v1::Applied& applied = from.applied();
   embedding.merged_per_block.assign(applied.merged_per_block().begin(),
@@ -167,7 +202,7 @@ absl::StatusOr<Embedding> FromWire(const tome::v1::EmbedResponse& response) {
     std::optional<std::vector<float>> values =
         DecodeVector(ElementType::kFloat32, from.tokens().data(), count, 1.0f);
     if (!values.has_value()) {
-      return absl::InternalError(absl::StrCat(
+      return contradiction(absl::StrCat(
           "the server's tokens do not fit their description: ", from.tokens().data().size(),
           " bytes for ", from.tokens().count(), " x ", from.tokens().dimensions(), " floats"));
     }
@@ -212,11 +247,33 @@ Limits FromWire(const tome::v1::Limits& limits) {
   return result;
 }
 
-absl::Status FromWire(const grpc::Status& status, absl::string_view request_id) {
+absl::StatusOr<Embedding> FromWire(const tome::v1::Result& result, const tome::v1::ModelRef& model,
+                                   const std::string& request_id, int retries) {
+  if (!result.has_error()) return FromWire(result.embedding(), model, request_id, retries);
+  return MakeStatus(static_cast<absl::StatusCode>(result.error().code()),
+                    WithRetries(result.error().message(), retries), FieldIn(result.error()),
+                    request_id);
+}
+
+absl::Status CallError(const grpc::Status& status, absl::Duration timeout,
+                       absl::string_view request_id, int retries) {
+  // gRPC's own words for a deadline do not say what was tried.
+  if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED &&
+      status.error_message() == "Deadline Exceeded") {
+    return NoAnswerError(timeout, request_id, retries);
+  }
   google::rpc::Status details;
   const bool parsed = details.ParseFromString(status.error_details());
-  return MakeStatus(static_cast<absl::StatusCode>(status.error_code()), status.error_message(),
-                    parsed ? FieldIn(details) : "", request_id);
+  return MakeStatus(static_cast<absl::StatusCode>(status.error_code()),
+                    WithRetries(status.error_message(), retries), parsed ? FieldIn(details) : "",
+                    request_id);
+}
+
+absl::Status NoAnswerError(absl::Duration timeout, absl::string_view request_id, int retries) {
+  return MakeStatus(
+      absl::StatusCode::kDeadlineExceeded,
+      WithRetries(absl::StrCat("no answer within ", absl::FormatDuration(timeout)), retries), "",
+      request_id);
 }
 
 }  // namespace tome::client

@@ -75,6 +75,9 @@ int Run(const ServerConfig& config, const sigset_t& signals) {
   LogLevel level = LogLevel::kInfo;
   ParseLogLevel(config.log_level, &level);
   SetLogLevel(level);
+  LogFormat format = LogFormat::kText;
+  ParseLogFormat(config.log_format, &format);
+  SetLogFormat(format);
 
   absl::StatusOr<std::unique_ptr<App>> app = App::Create(config);
   if (!app.ok()) {

@@ -28,7 +28,7 @@ step() {
 
 install() {
   deploy/setup.sh --cuda clang clang-format clang-tidy libclang-rt-14-dev libgmock-dev libgtest-dev \
-    openssl prometheus python3-venv
+    fish openssl prometheus python3-venv zsh
   if ! cmp -s tests/requirements.txt "$environment/installed"; then
     python3 -m venv --clear "$environment"
     "$python" -m pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
@@ -75,6 +75,16 @@ protobuf_majors() {
   done
 }
 
+rolling_restart() {
+  deploy/setup.sh dnsmasq-base iproute2
+  tests/rolling/run.sh "$python"
+}
+
+container() {
+  deploy/setup.sh buildah mmdebstrap
+  tests/container.sh cpu
+}
+
 step "install" install
 step "lint" lint
 step "release build" build release
@@ -90,6 +100,8 @@ step "ThreadSanitizer build" build tsan
 step "ThreadSanitizer tests" unit tsan
 step "clang build with LibTorch" build clang tome-server tome
 if $full; then
+  step "rolling restart" rolling_restart
+  step "container" container
   step "Python client, each protobuf" protobuf_majors
   step "clang-tidy" tests/lint/clang_tidy.sh build/clang
 fi

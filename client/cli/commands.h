@@ -1,19 +1,52 @@
 #ifndef TOME_CLIENT_CLI_COMMANDS_H_
 #define TOME_CLIENT_CLI_COMMANDS_H_
 
-#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "client/cli/connection.h"
 #include "client/cli/exit_code.h"
+#include "client/embedding.h"
 
 namespace tome::client {
 
-// Each adds one command with its options, which runs once the whole command line is parsed and
-// leaves its result in `exit_code`. `global` and `exit_code` outlive the parsing.
-void AddEmbedCommand(CLI::App& app, const GlobalOptions& global, ExitCode& exit_code);
-void AddCompareCommand(CLI::App& app, const GlobalOptions& global, ExitCode& exit_code);
-void AddModelsCommand(CLI::App& app, const GlobalOptions& global, ExitCode& exit_code);
-void AddHealthCommand(CLI::App& app, const GlobalOptions& global, ExitCode& exit_code);
+// What the options of each command say (command_line.cc has their names and help), and what it
+// does.
+
+struct EmbedCommand {
+  std::vector<std::string> paths;
+  bool recursive = false;
+  std::string model;
+  std::optional<Schedule> schedule;
+  OutputSpec output;
+  std::string out;      // FILE.npy or FILE.jsonl; empty: standard output
+  bool resume = false;  // go on with `out` if it is there; otherwise it is replaced
+  int concurrency = 8;
+};
+ExitCode RunEmbed(const GlobalOptions& global, const EmbedCommand& command);
+
+struct SearchCommand {
+  std::string query;
+  std::string in;  // FILE.npy of an EmbedCommand
+  int top = 10;
+};
+ExitCode RunSearch(const GlobalOptions& global, const SearchCommand& command);
+
+struct CompareCommand {
+  std::vector<std::string> paths;
+  bool recursive = false;
+  std::string model;
+  std::vector<uint32_t> r = {0, 4, 8, 13, 16};  // 0 is compared with, whether it is here or not
+  int repeat = 1;
+};
+ExitCode RunCompare(const GlobalOptions& global, const CompareCommand& command);
+
+// An empty name: all models, a line each.
+ExitCode RunModels(const GlobalOptions& global, const std::string& name);
+
+ExitCode RunHealth(const GlobalOptions& global, const std::string& service);
 
 }  // namespace tome::client
 

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <iostream>
 #include <memory>
@@ -12,33 +11,14 @@
 #include "absl/strings/str_format.h"
 
 #include "client/cli/commands.h"
+#include "client/cli/cosine.h"
 #include "client/cli/failures.h"
 #include "client/cli/input_files.h"
 #include "client/cli/json.h"
-#include "client/cli/schedule_option.h"
 #include "client/cli/table.h"
 
 namespace tome::client {
 namespace {
-
-constexpr char kExamples[] = R"(
-One picture at a time, so that the times are those of a batch of one. The cosine is to the same
-picture's embedding at r = 0, which is always embedded.
-
-Examples:
-  tome compare photos
-  tome compare cat.jpg dog.jpg --r 4,8,12,16 --repeat 5
-  tome --json compare photos --r 8
-
-Options of every command, such as --server and --timeout: tome --help)";
-
-struct Options {
-  std::vector<std::string> paths;
-  bool recursive = false;
-  std::vector<uint32_t> r = {0, 4, 8, 13, 16};
-  int repeat = 1;
-  std::string model;
-};
 
 struct Row {
   std::string path;
@@ -48,19 +28,6 @@ struct Row {
   double cosine = 0.0;
 };
 
-// 0 where one of them has no direction.
-double Cosine(const std::vector<float>& a, const std::vector<float>& b) {
-  double dot = 0.0;
-  double a_squared = 0.0;
-  double b_squared = 0.0;
-  for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
-    dot += double{a[i]} * double{b[i]};
-    a_squared += double{a[i]} * double{a[i]};
-    b_squared += double{b[i]} * double{b[i]};
-  }
-  return a_squared == 0.0 || b_squared == 0.0 ? 0.0 : dot / std::sqrt(a_squared * b_squared);
-}
-
 // The upper one of the middle two of an even number.
 std::optional<absl::Duration> Median(std::vector<absl::Duration> durations) {
   if (durations.empty()) return std::nullopt;
@@ -69,9 +36,19 @@ std::optional<absl::Duration> Median(std::vector<absl::Duration> durations) {
   return *middle;
 }
 
+// r = 0 first, what the others are compared with; then the rest in the order given, each once.
+std::vector<uint32_t> WithBaseFirst(const std::vector<uint32_t>& asked) {
+  std::vector<uint32_t> r = {0};
+  for (const uint32_t value : asked) {
+    if (std::find(r.begin(), r.end(), value) == r.end()) r.push_back(value);
+  }
+  return r;
+}
+
 // One picture at one r; the cosine is left to the caller.
-absl::StatusOr<Row> Measure(Client& client, const GlobalOptions& global, const Options& options,
-                            const std::string& path, const std::string& bytes, uint32_t r) {
+absl::StatusOr<Row> Measure(Client& client, const GlobalOptions& global,
+                            const CompareCommand& options, const std::string& path,
+                            const std::string& bytes, uint32_t r) {
   EmbedOptions embed;
   embed.timeout = global.timeout;
   embed.model = options.model;
@@ -89,12 +66,12 @@ absl::StatusOr<Row> Measure(Client& client, const GlobalOptions& global, const O
 }
 
 // Rows of one picture, appended to `rows` as far as they go.
-absl::Status CompareFile(Client& client, const GlobalOptions& global, const Options& options,
+absl::Status CompareFile(Client& client, const GlobalOptions& global, const CompareCommand& options,
                          const std::string& path, uint64_t file_bytes, std::vector<Row>& rows) {
   const absl::StatusOr<std::string> bytes = ReadImageFile(path, file_bytes);
   if (!bytes.ok()) return bytes.status();
   std::vector<float> base;
-  for (const uint32_t r : options.r) {
+  for (const uint32_t r : WithBaseFirst(options.r)) {
     absl::StatusOr<Row> row = Measure(client, global, options, path, *bytes, r);
     if (!row.ok()) return row.status();
     if (r == 0) base = row->embedding.vector;
@@ -139,7 +116,9 @@ Json ToJson(const std::vector<Row>& rows) {
   return json;
 }
 
-ExitCode RunCompare(const GlobalOptions& global, const Options& options) {
+}  // namespace
+
+ExitCode RunCompare(const GlobalOptions& global, const CompareCommand& options) {
   absl::StatusOr<std::unique_ptr<Client>> client = Connect(global);
   if (!client.ok()) return ReportUsageError(global, client.status());
   const absl::StatusOr<ModelAndLimits> model =
@@ -168,51 +147,6 @@ ExitCode RunCompare(const GlobalOptions& global, const Options& options) {
   }
   if (unreachable) return kExitUnreachable;
   return failed.empty() ? kExitOk : kExitFailed;
-}
-
-// r = 0 first, what the others are compared with; then the rest in the order given, each once.
-std::vector<uint32_t> WithBaseFirst(const std::vector<uint32_t>& asked) {
-  std::vector<uint32_t> r = {0};
-  for (const uint32_t value : asked) {
-    if (std::find(r.begin(), r.end(), value) == r.end()) r.push_back(value);
-  }
-  return r;
-}
-
-}  // namespace
-
-void AddCompareCommand(CLI::App& app, const GlobalOptions& global, ExitCode& exit_code) {
-  CLI::App& command = *app.add_subcommand(
-      "compare",
-      "Show what each r costs and saves: tokens, time, and cosine to the exact embedding");
-  const auto shared = std::make_shared<Options>();
-  Options& options = *shared;
-  command.footer(kExamples);
-  command
-      .add_option(
-          "PATH", options.paths,
-          "JPEG, PNG or WebP files; folders: their .jpg, .jpeg, .png and .webp files, sorted")
-      ->required();
-  command.add_flag("--recursive", options.recursive, "Also the subfolders of folders");
-  command
-      .add_option_function<std::string>(
-          "--r",
-          [&options](const std::string& text) {
-            absl::StatusOr<std::vector<uint32_t>> r = ParseRList(text);
-            if (!r.ok()) throw CLI::ValidationError("--r", std::string(r.status().message()));
-            options.r = WithBaseFirst(*r);
-          },
-          "R,R,...: token pairs merged in each block")
-      ->type_name("LIST")
-      ->default_str("0,4,8,13,16");
-  command
-      .add_option("--repeat", options.repeat, "Embed N times at each r and show the median time")
-      ->type_name("N")
-      ->check(CLI::Range(1, 10000))
-      ->capture_default_str();
-  command.add_option("--model", options.model, "Needed where the server holds several")
-      ->type_name("NAME");
-  command.callback([&global, &exit_code, shared] { exit_code = RunCompare(global, *shared); });
 }
 
 }  // namespace tome::client

@@ -4,9 +4,12 @@
 #include <condition_variable>
 #include <cstddef>
 #include <deque>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <utility>
+
+#include "client/embed_stream.h"
 
 namespace tome::client {
 namespace {
@@ -18,7 +21,12 @@ class Run {
  public:
   Run(Client& client, const std::vector<std::string>& files, const EmbedFilesOptions& options,
       RowWriter& writer)
-      : client_(client), files_(files), options_(options), writer_(writer) {}
+      : client_(client), files_(files), options_(options), writer_(writer) {
+    StreamOptions stream;
+    static_cast<EmbedOptions&>(stream) = options.embed;
+    stream.window = options.concurrency;
+    stream_ = client.OpenStream(stream);
+  }
 
   EmbedFilesResult EmbedAll(absl::FunctionRef<bool()> interrupted,
                             absl::FunctionRef<void(const Progress&)> progress) {
@@ -36,6 +44,7 @@ class Run {
         case Step::kLook:
           break;
         case Step::kEnd:
+          stream_->Finish();
           return std::move(result_);
       }
     }
@@ -75,8 +84,8 @@ class Run {
     }
     absl::StatusOr<std::string> bytes = ReadImageFile(files_[file], options_.file_bytes);
     if (!bytes.ok()) return SetAnswer(file, bytes.status());
-    client_.EmbedAsync(EncodedImage{*std::move(bytes)}, options_.embed,
-                       [this, file](Answer answer) { SetAnswer(file, std::move(answer)); });
+    stream_->Embed(EncodedImage{*std::move(bytes)}, std::nullopt,
+                   [this, file](Answer answer) { SetAnswer(file, std::move(answer)); });
   }
 
   void SetAnswer(size_t file, Answer answer) {
@@ -138,6 +147,9 @@ class Run {
   size_t first_ = 0;  // file of rows_.front(), to be written next
   std::deque<std::optional<Answer>> rows_;
   size_t unanswered_ = 0;  // of rows_
+
+  // Last: its callbacks use the rest.
+  std::unique_ptr<EmbedStream> stream_;
 };
 
 }  // namespace

@@ -16,8 +16,8 @@
 namespace tome::client {
 
 struct EmbedFilesOptions {
-  EmbedOptions embed;
-  int concurrency = 8;      // calls under way at once; > 0
+  EmbedOptions embed;       // its timeout is of each file
+  int concurrency = 8;      // files on their way at once; > 0
   uint64_t file_bytes = 0;  // a larger file fails unread; 0: no limit
 };
 
@@ -29,11 +29,11 @@ struct EmbedFilesResult {
   absl::Status broken_off;  // why no more was sent: CANCELLED, UNAVAILABLE or the writer's UNKNOWN
 };
 
-// Embeds the files and writes their rows in the files' order, leaving out those that fail. Memory
-// does not grow with the number of files: at most `concurrency` of them are read at once, and at
-// most 4 * concurrency rows wait for an earlier one. Breaks off when `interrupted` says so, when a
-// call is UNAVAILABLE after all its retries, or when a row cannot be written: shuts `client` down
-// and writes the rows that are there, unless writing failed.
+// Embeds the files over one stream and writes their rows in the files' order, leaving out those
+// that fail. Memory does not grow with the number of files: at most `concurrency` of them are read
+// at once, and at most 4 * concurrency rows wait for an earlier one. Breaks off when `interrupted`
+// says so, when a file is UNAVAILABLE after all retries, or when a row cannot be written: shuts
+// `client` down and writes the rows that are there, unless writing failed.
 EmbedFilesResult EmbedFiles(Client& client, const std::vector<std::string>& files,
                             const EmbedFilesOptions& options, RowWriter& writer,
                             absl::FunctionRef<bool()> interrupted,

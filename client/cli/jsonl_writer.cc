@@ -3,8 +3,11 @@
 #include <cerrno>
 #include <charconv>
 #include <cmath>
+#include <cstdint>
 #include <cstring>
+#include <filesystem>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -40,6 +43,30 @@ absl::StatusOr<std::unique_ptr<JsonlWriter>> JsonlWriter::Create(const std::stri
   std::ofstream out(file, std::ios::binary | std::ios::trunc);
   if (!out.is_open()) {
     return absl::UnknownError(absl::StrCat("cannot write ", file, ": ", std::strerror(errno)));
+  }
+  return std::unique_ptr<JsonlWriter>(new JsonlWriter(file, std::move(out)));
+}
+
+absl::StatusOr<std::unique_ptr<JsonlWriter>> JsonlWriter::Resume(
+    const std::string& file, std::vector<std::string>& written) {
+  std::ifstream in(file, std::ios::binary);
+  uint64_t whole = 0;
+  // A last line without its end is no whole one: getline reaches the end of the file in it.
+  for (std::string line; std::getline(in, line) && !in.eof();) {
+    const Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (!json.is_object() || !json.contains("path") || !json["path"].is_string()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("line ", written.size() + 1, " of ", file, " is none of tome embed"));
+    }
+    written.push_back(json["path"]);
+    whole += line.size() + 1;
+  }
+  std::error_code error;
+  std::filesystem::resize_file(file, whole, error);
+  std::ofstream out(file, std::ios::binary | std::ios::app);
+  if (error || !out.is_open()) {
+    return absl::UnknownError(absl::StrCat("cannot go on with ", file, ": ",
+                                           error ? error.message() : std::strerror(errno)));
   }
   return std::unique_ptr<JsonlWriter>(new JsonlWriter(file, std::move(out)));
 }

@@ -5,6 +5,7 @@
 #include <memory>
 #include <ostream>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 
@@ -19,6 +20,10 @@ class JsonlWriter final : public RowWriter {
  public:
   // Replaces the file if it is there.
   static absl::StatusOr<std::unique_ptr<JsonlWriter>> Create(const std::string& file);
+  // Goes on behind the lines that are whole, and drops what follows them. `written` gets the paths
+  // of those lines. INVALID_ARGUMENT if one of them is none of this writer's.
+  static absl::StatusOr<std::unique_ptr<JsonlWriter>> Resume(const std::string& file,
+                                                             std::vector<std::string>& written);
   // Writes to `out`, which `name` names in errors and which outlives the writer.
   JsonlWriter(std::string name, std::ostream& out);
 

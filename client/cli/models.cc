@@ -2,38 +2,18 @@
 #include <memory>
 #include <string>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
 
 #include "client/cli/commands.h"
 #include "client/cli/json.h"
+#include "client/cli/option_text.h"
 #include "client/cli/table.h"
 
 namespace tome::client {
 namespace {
-
-constexpr char kExamples[] = R"(
-Examples:
-  tome models               one line a model
-  tome models vit-s16       all facts of one, and what one call may bring
-  tome --json models        for a program
-
-Options of every command, such as --server: tome --help)";
-
-// As the options of `tome embed` take it.
-std::string ToString(const Schedule& schedule) {
-  if (const auto* constant = std::get_if<ConstantSchedule>(&schedule)) {
-    return absl::StrCat("r ", constant->r);
-  }
-  if (const auto* linear = std::get_if<LinearSchedule>(&schedule)) {
-    return absl::StrCat("linear ", linear->mean_r, ":", linear->inflection);
-  }
-  return absl::StrCat("per-block ", absl::StrJoin(std::get<PerBlockSchedule>(schedule).r, ","));
-}
 
 Json ToJson(const Model& model) {
   Json json = {{"name", model.name},
@@ -54,7 +34,7 @@ Json ToJson(const Model& model) {
                {"proportional_attention", model.proportional_attention},
                {"gflops_unmerged", model.gflops_unmerged}};
   if (model.default_schedule.has_value()) {
-    json["default_schedule"] = ToString(*model.default_schedule);
+    json["default_schedule"] = ScheduleText(*model.default_schedule);
   }
   return json;
 }
@@ -88,7 +68,7 @@ std::string ToTable(const std::vector<Model>& models) {
                   Size(model.input_height, model.input_width),
                   absl::StrCat(model.embedding_dimensions), absl::StrCat(model.tokens),
                   absl::StrCat(model.maximum_r),
-                  model.default_schedule ? ToString(*model.default_schedule) : "-",
+                  model.default_schedule ? ScheduleText(*model.default_schedule) : "-",
                   model.weights_digest.substr(0, 12)});
   }
   return table.ToString();
@@ -111,7 +91,7 @@ std::string ToText(const ModelAndLimits& details) {
       {"blocks", absl::StrCat(model.blocks)},
       {"cost at r = 0", absl::StrFormat("%.2f GFLOPs", model.gflops_unmerged)},
       {"largest r", absl::StrCat(model.maximum_r, " in every block; more is capped")},
-      {"default", model.default_schedule ? ToString(*model.default_schedule) : "unknown"},
+      {"default", model.default_schedule ? ScheduleText(*model.default_schedule) : "unknown"},
       {"proportional attention", model.proportional_attention ? "on" : "off"},
       {"largest file", absl::StrCat(limits.encoded_bytes, " bytes")},
       {"largest picture", absl::StrCat(limits.pixels, " pixels, ", limits.side_pixels, " a side")},
@@ -126,6 +106,8 @@ std::string ToText(const ModelAndLimits& details) {
   }
   return text;
 }
+
+}  // namespace
 
 ExitCode RunModels(const GlobalOptions& global, const std::string& name) {
   absl::StatusOr<std::unique_ptr<Client>> client = Connect(global);
@@ -151,16 +133,6 @@ ExitCode RunModels(const GlobalOptions& global, const std::string& name) {
     std::cout << ToTable(*models);
   }
   return kExitOk;
-}
-
-}  // namespace
-
-void AddModelsCommand(CLI::App& app, const GlobalOptions& global, ExitCode& exit_code) {
-  CLI::App& command = *app.add_subcommand("models", "List the models that the server holds");
-  const auto name = std::make_shared<std::string>();
-  command.footer(kExamples);
-  command.add_option("NAME", *name, "Show all facts of this model, and the limits of a call");
-  command.callback([&global, &exit_code, name] { exit_code = RunModels(global, *name); });
 }
 
 }  // namespace tome::client

@@ -1,22 +1,18 @@
 #include "client/cli/npy_writer.h"
 
-#include <bit>
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 
+#include "client/cli/npy_file.h"
+
 namespace tome::client {
 namespace {
-
-static_assert(std::endian::native == std::endian::little, "rows are written as they lie in memory");
-
-// Magic, version, length of the text and the text: a multiple of 64 as the format asks, and with
-// room for any number of rows.
-constexpr size_t kHeaderBytes = 128;
-constexpr size_t kPreambleBytes = 10;
 
 absl::Status WriteError(const std::string& file) {
   return absl::UnknownError(absl::StrCat("cannot write ", file, ": ", std::strerror(errno)));
@@ -24,17 +20,52 @@ absl::Status WriteError(const std::string& file) {
 
 }  // namespace
 
-NpyWriter::NpyWriter(std::string file, int columns)
+NpyWriter::NpyWriter(std::string file, int columns, std::ios::openmode mode, uint64_t rows)
     : file_(std::move(file)),
       columns_(columns),
-      values_(file_, std::ios::binary | std::ios::trunc),
-      paths_(file_ + ".paths.txt", std::ios::binary | std::ios::trunc) {}
+      values_(file_, std::ios::binary | std::ios::out | mode),
+      paths_(PathsFileOf(file_), std::ios::binary | std::ios::out | mode),
+      rows_(rows) {
+  values_.seekp(0, std::ios::end);
+  paths_.seekp(0, std::ios::end);
+}
 
 absl::StatusOr<std::unique_ptr<NpyWriter>> NpyWriter::Create(const std::string& file, int columns) {
-  std::unique_ptr<NpyWriter> writer(new NpyWriter(file, columns));
+  std::unique_ptr<NpyWriter> writer(new NpyWriter(file, columns, std::ios::trunc, 0));
   if (!writer->values_.is_open() || !writer->paths_.is_open()) return WriteError(file);
   writer->WriteHeader();
   if (!writer->values_.flush()) return WriteError(file);
+  return writer;
+}
+
+absl::StatusOr<std::unique_ptr<NpyWriter>> NpyWriter::Resume(const std::string& file, int columns,
+                                                             std::vector<std::string>& written) {
+  std::ifstream values(file, std::ios::binary);
+  const absl::StatusOr<NpyHeader> header = ReadNpyHeader(values, file);
+  if (!header.ok()) return header.status();
+  if (header->columns != static_cast<uint64_t>(columns)) {
+    return absl::InvalidArgumentError(absl::StrCat("the rows in ", file, " have ", header->columns,
+                                                   " dimensions, those of this run ", columns));
+  }
+  const uint64_t row_bytes = header->columns * sizeof(float);
+  std::error_code error;
+  const uint64_t bytes = std::filesystem::file_size(file, error);
+  const uint64_t whole_rows = error ? 0 : (bytes - kNpyHeaderBytes) / row_bytes;
+  std::ifstream paths(PathsFileOf(file), std::ios::binary);
+  uint64_t path_bytes = 0;
+  // A last line without its end is no whole one: getline reaches the end of the file in it.
+  for (std::string path;
+       written.size() < whole_rows && std::getline(paths, path) && !paths.eof();) {
+    path_bytes += path.size() + 1;
+    written.push_back(std::move(path));
+  }
+  std::filesystem::resize_file(file, kNpyHeaderBytes + written.size() * row_bytes, error);
+  if (!error) std::filesystem::resize_file(PathsFileOf(file), path_bytes, error);
+  std::unique_ptr<NpyWriter> writer(new NpyWriter(file, columns, std::ios::in, written.size()));
+  if (error || !writer->values_.is_open() || !writer->paths_.is_open()) {
+    return absl::UnknownError(absl::StrCat("cannot go on with ", file, ": ",
+                                           error ? error.message() : std::strerror(errno)));
+  }
   return writer;
 }
 
@@ -67,14 +98,7 @@ absl::Status NpyWriter::Finish() {
 }
 
 void NpyWriter::WriteHeader() {
-  std::string text = absl::StrCat("{'descr': '<f4', 'fortran_order': False, 'shape': (", rows_,
-                                  ", ", columns_, "), }");
-  text.resize(kHeaderBytes - kPreambleBytes - 1, ' ');
-  text += '\n';
-  std::string header("\x93NUMPY\x01\x00", 8);
-  header += static_cast<char>(text.size() & 0xff);
-  header += static_cast<char>(text.size() >> 8);
-  header += text;
+  const std::string header = NpyHeaderBytes({rows_, static_cast<uint64_t>(columns_)});
   values_.write(header.data(), static_cast<std::streamsize>(header.size()));
 }
 

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 
@@ -12,21 +13,26 @@
 
 namespace tome::client {
 
-// NumPy's format (version 1.0): float32 [rows, columns] in FILE, and in FILE.paths.txt the path of
-// each row's picture, one a line. Rows go to disk as they come; the header, of fixed length, is
-// written again by Finish, which alone knows their number. A program killed before that leaves a
-// file that reads as empty.
+// A NumPy file (npy_file.h) of float32 [rows, columns], and beside it a list of the path of each
+// row's picture. Rows go to disk as they come; the header is written again by Finish, which alone
+// knows their number. A program killed before that leaves a file that reads as it was when it was
+// opened; Resume finds the rows.
 class NpyWriter final : public RowWriter {
  public:
   // Replaces both files if they are there.
   static absl::StatusOr<std::unique_ptr<NpyWriter>> Create(const std::string& file, int columns);
+  // Goes on behind the rows that are whole in both files, and drops what follows them. `written`
+  // gets those rows' paths. INVALID_ARGUMENT if the file is none of this writer's or has other
+  // columns.
+  static absl::StatusOr<std::unique_ptr<NpyWriter>> Resume(const std::string& file, int columns,
+                                                           std::vector<std::string>& written);
 
   // INVALID_ARGUMENT for a vector of another length or a path with a line break.
   absl::Status Write(const std::string& path, const Embedding& embedding) override;
   absl::Status Finish() override;
 
  private:
-  NpyWriter(std::string file, int columns);
+  NpyWriter(std::string file, int columns, std::ios::openmode mode, uint64_t rows);
 
   void WriteHeader();
 
@@ -34,7 +40,7 @@ class NpyWriter final : public RowWriter {
   const int columns_;
   std::ofstream values_;
   std::ofstream paths_;
-  uint64_t rows_ = 0;
+  uint64_t rows_;
 };
 
 }  // namespace tome::client

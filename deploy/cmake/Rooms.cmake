@@ -23,8 +23,9 @@ endif()
 function(tome_room name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS;PRIVATE_DEPENDS" ${ARGN})
   add_library(tome_${name} STATIC ${ARG_SOURCES})
-  target_include_directories(tome_${name} PUBLIC "${PROJECT_SOURCE_DIR}")
-  target_link_libraries(tome_${name} PUBLIC ${ARG_DEPENDS} PRIVATE tome_flags ${ARG_PRIVATE_DEPENDS})
+  target_include_directories(tome_${name} PUBLIC "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>")
+  target_link_libraries(tome_${name} PUBLIC ${ARG_DEPENDS}
+                                    PRIVATE "$<BUILD_INTERFACE:tome_flags>" ${ARG_PRIVATE_DEPENDS})
 endfunction()
 
 # tome_test(ROOM SOURCES file... [DEPENDS target...])

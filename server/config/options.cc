@@ -123,6 +123,12 @@ absl::Status CheckLogLevel(absl::string_view text) {
       absl::StrCat("\"", text, "\" is not one of debug, info, warning and error"));
 }
 
+absl::Status CheckLogFormat(absl::string_view text) {
+  LogFormat format;
+  if (ParseLogFormat(text, &format)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("\"", text, "\" is not one of text and json"));
+}
+
 // Fills `model` from "[NAME=]DIR". A directory that holds a = itself needs the NAME.
 absl::Status ParseModel(absl::string_view text, ModelConfig& model) {
   const size_t equals = text.find('=');
@@ -300,6 +306,8 @@ std::vector<Option> MakeOptions() {
 
       Text({"log-level", "Log", "LEVEL", "debug, info, warning or error."}, &C::log_level,
            CheckLogLevel),
+      Text({"log-format", "Log", "FORMAT", "text, or json: one object a line."}, &C::log_format,
+           CheckLogFormat),
   };
 }
 

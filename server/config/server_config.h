@@ -63,6 +63,7 @@ struct ServerConfig {
   std::string auth_tokens_file;
 
   std::string log_level = "info";
+  std::string log_format = "text";
 };
 
 // How the command line was answered.

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
-#include <utility>
 
 namespace tome {
 namespace {
@@ -30,27 +29,32 @@ void MirrorRows(RgbImage* image) {
   }
 }
 
-// Rows become columns. Blocks keep both pictures' lines in the cache: 12 million pixels in 30
-// instead of 110 ms.
-RgbImage Transpose(const RgbImage& image) {
-  constexpr int kBlock = 32;
+// Both at once: the last pixel comes first.
+void Reverse(RgbImage* image) {
+  uint8_t* first = image->pixels.data();
+  uint8_t* last = first + image->pixels.size() - kChannels;
+  for (; first < last; first += kChannels, last -= kChannels) SwapPixels(first, last);
+}
+
+// Rows become columns; then those, or the rows, may be mirrored. Some rows at a time, so that what
+// is written of a row of the target is in the cache when its neighbours come.
+RgbImage Transpose(const RgbImage& image, bool mirror_columns, bool mirror_rows) {
+  constexpr int kRowsAtOnce = 16;
   RgbImage transposed = {.height = image.width, .width = image.height, .pixels = {}};
   transposed.pixels.resize(image.pixels.size());
   const size_t source_stride = kChannels * image.width;
   const size_t target_stride = kChannels * image.height;
-  for (int first_row = 0; first_row < image.height; first_row += kBlock) {
-    const int last_row = std::min(first_row + kBlock, image.height);
-    for (int first_column = 0; first_column < image.width; first_column += kBlock) {
-      const int last_column = std::min(first_column + kBlock, image.width);
-      for (int column = first_column; column < last_column; ++column) {
-        const uint8_t* source =
-            image.pixels.data() + source_stride * first_row + kChannels * column;
-        uint8_t* target = transposed.pixels.data() + target_stride * column + kChannels * first_row;
-        for (int row = first_row; row < last_row; ++row) {
-          std::memcpy(target, source, kChannels);
-          source += source_stride;
-          target += kChannels;
-        }
+  const ptrdiff_t target_step = mirror_columns ? -static_cast<ptrdiff_t>(kChannels) : kChannels;
+  for (int first_row = 0; first_row < image.height; first_row += kRowsAtOnce) {
+    const int rows = std::min(kRowsAtOnce, image.height - first_row);
+    const int first_target = mirror_columns ? image.height - 1 - first_row : first_row;
+    for (int column = 0; column < image.width; ++column) {
+      const int target_row = mirror_rows ? image.width - 1 - column : column;
+      const uint8_t* source = image.pixels.data() + source_stride * first_row + kChannels * column;
+      uint8_t* target =
+          transposed.pixels.data() + target_stride * target_row + kChannels * first_target;
+      for (int row = 0; row < rows; ++row, source += source_stride, target += target_step) {
+        std::memcpy(target, source, kChannels);
       }
     }
   }
@@ -60,13 +64,26 @@ RgbImage Transpose(const RgbImage& image) {
 }  // namespace
 
 RgbImage Orient(RgbImage stored, int orientation) {
-  const bool exchanges = orientation >= 5;
-  if (exchanges) stored = Transpose(stored);
-  if (orientation == 2 || orientation == 3 || orientation == 6 || orientation == 7) {
-    MirrorColumns(&stored);
-  }
-  if (orientation == 3 || orientation == 4 || orientation == 7 || orientation == 8) {
-    MirrorRows(&stored);
+  switch (orientation) {
+    case 2:
+      MirrorColumns(&stored);
+      break;
+    case 3:
+      Reverse(&stored);
+      break;
+    case 4:
+      MirrorRows(&stored);
+      break;
+    case 5:
+      return Transpose(stored, /*mirror_columns=*/false, /*mirror_rows=*/false);
+    case 6:
+      return Transpose(stored, /*mirror_columns=*/true, /*mirror_rows=*/false);
+    case 7:
+      return Transpose(stored, /*mirror_columns=*/true, /*mirror_rows=*/true);
+    case 8:
+      return Transpose(stored, /*mirror_columns=*/false, /*mirror_rows=*/true);
+    default:
+      break;
   }
   return stored;
 }

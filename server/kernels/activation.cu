@@ -13,11 +13,11 @@ __device__ __forceinline__ float Activate(float x) {
     return 0.5f * x * (1.0f + erff(x * 0.70710678f));
   } else if constexpr (kKind == ActivationKind::kGeluTanh) {
     // 0.5 (1 + tanh u) = 1 / (1 + exp(-2 u)), u = sqrt(2 / pi) (x + 0.044715 x^3)
-    return x / (1.0f + __expf(-1.5957691f * (x + 0.044715f * x * x * x)));
+    return __fdividef(x, 1.0f + __expf(-1.5957691f * (x + 0.044715f * x * x * x)));
   } else if constexpr (kKind == ActivationKind::kQuickGelu) {
-    return x / (1.0f + __expf(-1.702f * x));
+    return __fdividef(x, 1.0f + __expf(-1.702f * x));
   } else {
-    return x / (1.0f + __expf(-x));
+    return __fdividef(x, 1.0f + __expf(-x));
   }
 }
 

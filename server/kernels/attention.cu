@@ -18,8 +18,6 @@ namespace {
 // Blocks that fill the GPU: where images and heads alone are fewer, an image's queries are shared
 // out among blocks, which costs each of them the keys and values once more.
 constexpr int kBlocksPerMultiprocessor = 2;
-// Fewer warps than these do not keep enough copies under way.
-constexpr int kMinWarps = 4;
 
 size_t RingBytes(int head_size, int rows) {
   // The same for both half types.
@@ -35,7 +33,8 @@ bool IsValid(const AttentionArgs& args) {
          args.q_stride % kElementsPerAccess == 0 && args.k_stride % kElementsPerAccess == 0 &&
          args.v_stride % kElementsPerAccess == 0 && on_16_bytes(args.q) && on_16_bytes(args.k) &&
          on_16_bytes(args.v) && on_16_bytes(args.out) && args.images >= 0 && args.heads > 0 &&
-         args.max_tokens > 0 && (args.queries == Queries::kAllRows || args.query_rows > 0);
+         args.max_tokens > 0 && args.scale > 0 &&
+         (args.queries == Queries::kAllRows || args.query_rows > 0);
 }
 
 template <typename T>
@@ -54,6 +53,7 @@ AttentionInput<T> InputOf(const AttentionArgs& args, const AttentionPlan& plan) 
           .head_size = args.head_size,
           .width = args.heads * args.head_size,
           .scale_log2 = args.scale * kLog2E,
+          .queries_per_warp = plan.queries_per_warp,
           .queries_per_block = plan.queries_per_block,
           .resident = plan.resident};
 }
@@ -66,34 +66,33 @@ int PaddedHeadSize(int head_size) {
   return CeilDiv(head_size, 16) * 16;
 }
 
+int MaxTilesPerWarp(int head_size) { return PaddedHeadSize(head_size) <= 96 ? 2 : 1; }
+
 AttentionPlan PlanAttention(const AttentionArgs& args, const AttentionDevice& device) {
   const int queries = args.queries == Queries::kAllRows ? args.max_tokens : args.query_rows;
   AttentionPlan plan;
   if (args.type == ElementType::kFloat32) {
-    plan.warps = kFloatWarps;
+    plan.queries_per_warp = kFloatQueriesPerWarp;
     plan.queries_per_block = kFloatWarps * kFloatQueriesPerWarp;
     plan.query_blocks = CeilDiv(queries, plan.queries_per_block);
     plan.shared_bytes = FloatAttentionBytes(args.head_size);
     return plan;
   }
-  const int warp_tiles = CeilDiv(queries, kQueriesPerWarp);
+  const int tiles = CeilDiv(queries, kQueriesPerTile);
   const int wanted = kBlocksPerMultiprocessor * device.multiprocessors;
   const int splits = CeilDiv(wanted, std::max(1, args.images * args.heads));
-  const int tiles_per_block = std::max(kMinWarps, CeilDiv(warp_tiles, splits));
+  const int tiles_per_block = std::max(kAttentionWarps, CeilDiv(tiles, splits));
+  // Few queries a block: a tile a warp, so that all warps have one.
+  const int tiles_per_warp =
+      tiles_per_block <= kAttentionWarps ? 1 : MaxTilesPerWarp(args.head_size);
+  plan.queries_per_warp = tiles_per_warp * kQueriesPerTile;
 
   const size_t resident_bytes = RingBytes(args.head_size, RingRows(true, args.max_tokens));
-  plan.resident = resident_bytes <= device.shared_bytes_per_block;
-  if (plan.resident) {
-    // Rounds of equally many warps: 13 tiles are two rounds of 7, not one of 8 and one of 5.
-    const int rounds = CeilDiv(tiles_per_block, kMaxAttentionWarps);
-    plan.warps = std::clamp(CeilDiv(tiles_per_block, rounds), kMinWarps, kMaxAttentionWarps);
-    plan.queries_per_block = tiles_per_block * kQueriesPerWarp;
-    plan.shared_bytes = resident_bytes;
-  } else {
-    plan.warps = std::clamp(tiles_per_block, kMinWarps, kMaxAttentionWarps);
-    plan.queries_per_block = plan.warps * kQueriesPerWarp;
-    plan.shared_bytes = RingBytes(args.head_size, RingRows(false, args.max_tokens));
-  }
+  plan.resident = resident_bytes <= device.shared_bytes_per_block / kBlocksPerMultiprocessor;
+  plan.queries_per_block =
+      plan.resident ? tiles_per_block * kQueriesPerTile : kAttentionWarps * plan.queries_per_warp;
+  plan.shared_bytes =
+      plan.resident ? resident_bytes : RingBytes(args.head_size, RingRows(false, args.max_tokens));
   plan.query_blocks = CeilDiv(queries, plan.queries_per_block);
   return plan;
 }

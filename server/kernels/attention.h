@@ -40,8 +40,8 @@ struct AttentionArgs {
   float scale = 0;
 };
 
-// REQUIRES: head_size a multiple of 8, at most 128; strides multiples of 8; k, v, q and out on 16
-// bytes. Otherwise cudaErrorInvalidValue.
+// REQUIRES: scale > 0; head_size a multiple of 8, at most 128; strides multiples of 8; k, v, q and
+// out on 16 bytes. Otherwise cudaErrorInvalidValue.
 cudaError_t Attention(const AttentionArgs& args, cudaStream_t stream);
 
 }  // namespace tome::kernels

@@ -46,14 +46,20 @@ __global__ void __launch_bounds__(kFloatWarps* kWarp)
     LoadFloatTile<kFloatKeyTile, kThreads>(rows.k, in.k_stride, first, rows.tokens, size, k,
                                            k_stride);
     LoadFloatTile<kFloatKeyTile, kThreads>(rows.v, in.v_stride, first, rows.tokens, size, v, size);
-    if (threadIdx.x < kFloatKeyTile) bias[lane] = rows.Bias(first + lane);
+    if (threadIdx.x < kFloatKeyTile) {
+      const int key = first + lane;
+      bias[lane] = key >= rows.tokens         ? -INFINITY
+                   : rows.log_size == nullptr ? 0.0f
+                                              : rows.log_size[key] * kLog2E;
+    }
     __syncthreads();
 
-    float weight[kFloatQueriesPerWarp] = {};
-    DotRows(q + own * size, size, k + lane * k_stride, size, weight);
+    float logits[kFloatQueriesPerWarp][1] = {};
+    DotRows<kFloatQueriesPerWarp, 1>(q + own * size, size, k + lane * k_stride, 0, size, logits);
+    float weight[kFloatQueriesPerWarp];
 #pragma unroll
     for (int i = 0; i < kFloatQueriesPerWarp; ++i) {
-      weight[i] = fmaf(weight[i], in.scale_log2, bias[lane]);
+      weight[i] = fmaf(logits[i][0], in.scale_log2, bias[lane]);
       float highest = fmaxf(maximum[i], weight[i]);
       for (int lanes = kWarp / 2; lanes > 0; lanes /= 2) {
         highest = fmaxf(highest, __shfl_xor_sync(kAllLanes, highest, lanes));

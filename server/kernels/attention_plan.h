@@ -19,9 +19,9 @@ struct AttentionDevice {
 // in the same order, in tiles of the same size, however many share a block.
 struct AttentionPlan {
   // All of a head's keys and values stay in shared memory while every query of the block passes;
-  // otherwise two tiles of them at a time, and one query a warp's row.
+  // otherwise two tiles of them at a time, and each warp's queries pass once.
   bool resident = false;
-  int warps = 0;
+  int queries_per_warp = 0;  // at a time
   int queries_per_block = 0;
   int query_blocks = 0;  // of the image with most queries
   size_t shared_bytes = 0;
@@ -29,6 +29,8 @@ struct AttentionPlan {
 
 // The head size that a kernel is compiled for: behind head_size elements it counts zeros.
 int PaddedHeadSize(int head_size);
+// Tiles of 16 queries that a warp of that kernel can take at a time.
+int MaxTilesPerWarp(int head_size);
 
 // REQUIRES: what Attention requires.
 AttentionPlan PlanAttention(const AttentionArgs& args, const AttentionDevice& device);

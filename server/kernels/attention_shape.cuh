@@ -9,15 +9,15 @@
 
 namespace tome::kernels {
 
-// Tensor cores: a warp takes 16 queries, keys come in tiles of 64; of the last tile's keys as many
+// Tensor cores: queries come in tiles of 16, keys in tiles of 64; of the last tile's keys as many
 // groups of 16 as there are.
-inline constexpr int kQueriesPerWarp = 16;
+inline constexpr int kQueriesPerTile = 16;
 inline constexpr int kKeyTile = 64;
 inline constexpr int kKeyGroup = 16;
 // Behind each row of K and V in shared memory: eight rows of ldmatrix then meet no bank twice.
 inline constexpr int kHalfPadding = 8;
 inline constexpr int kStages = 2;  // tiles in shared memory unless all are
-inline constexpr int kMaxAttentionWarps = 8;
+inline constexpr int kAttentionWarps = 4;
 
 // FMA: a warp takes four queries, a lane a key of each tile of 32.
 inline constexpr int kFloatQueriesPerWarp = 4;
@@ -41,8 +41,9 @@ struct AttentionInput {
   Queries queries;
   int query_rows;
   int head_size;
-  int width;         // heads * head_size
-  float scale_log2;  // logits are powers of two: exp(x) = 2^(x log2 e)
+  int width;             // heads * head_size
+  float scale_log2;      // logits are powers of two: exp(x) = 2^(x log2 e)
+  int queries_per_warp;  // at a time
   int queries_per_block;
   bool resident;
 };
@@ -71,12 +72,6 @@ struct AttentionRows {
     const int64_t first_out =
         in.queries == Queries::kAllRows ? offset : static_cast<int64_t>(image) * in.query_rows;
     out = in.out + first_out * in.width + column;
-  }
-
-  // What is added to key `key`'s logit; minus infinity behind the last one.
-  __device__ float Bias(int key) const {
-    if (key >= tokens) return -INFINITY;
-    return log_size == nullptr ? 0.0f : log_size[key] * kLog2E;
   }
 };
 

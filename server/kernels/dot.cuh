@@ -9,20 +9,30 @@ namespace tome::kernels {
 // them meet in a bank.
 inline constexpr int kFloatPadding = 4;
 
-// sums[i] += row i times `column`, both of `size` floats (a multiple of 4) on 16 bytes. Products
-// are added in order, so that equal rows give equal bits.
-template <int kRows>
-__device__ __forceinline__ void DotRows(const float* rows, int row_stride, const float* column,
-                                        int size, float (&sums)[kRows]) {
+// sums[i][j] += row i times column j, each of `size` floats (a multiple of 4) on 16 bytes, `stride`
+// floats after the one before it. Products are added in order, so that equal rows give equal bits.
+template <int kRows, int kColumns>
+__device__ __forceinline__ void DotRows(const float* rows, int row_stride, const float* columns,
+                                        int column_stride, int size,
+                                        float (&sums)[kRows][kColumns]) {
+#pragma unroll 2
   for (int i = 0; i < size; i += 4) {
-    const float4 b = *reinterpret_cast<const float4*>(column + i);
+    float4 a[kRows];
 #pragma unroll
     for (int row = 0; row < kRows; ++row) {
-      const float4 a = *reinterpret_cast<const float4*>(rows + row * row_stride + i);
-      sums[row] = fmaf(a.x, b.x, sums[row]);
-      sums[row] = fmaf(a.y, b.y, sums[row]);
-      sums[row] = fmaf(a.z, b.z, sums[row]);
-      sums[row] = fmaf(a.w, b.w, sums[row]);
+      a[row] = *reinterpret_cast<const float4*>(rows + row * row_stride + i);
+    }
+#pragma unroll
+    for (int column = 0; column < kColumns; ++column) {
+      const float4 b = *reinterpret_cast<const float4*>(columns + column * column_stride + i);
+#pragma unroll
+      for (int row = 0; row < kRows; ++row) {
+        float& sum = sums[row][column];
+        sum = fmaf(a[row].x, b.x, sum);
+        sum = fmaf(a[row].y, b.y, sum);
+        sum = fmaf(a[row].z, b.z, sum);
+        sum = fmaf(a[row].w, b.w, sum);
+      }
     }
   }
 }
@@ -33,6 +43,7 @@ template <int kRows, int kThreads>
 __device__ __forceinline__ void LoadFloatTile(const float* from, int64_t from_stride, int first,
                                               int end, int size, float* tile, int tile_stride) {
   const int accesses = size / 4;
+#pragma unroll 4
   for (int i = static_cast<int>(threadIdx.x); i < kRows * accesses; i += kThreads) {
     const int row = i / accesses;
     const int column = i % accesses * 4;

@@ -72,6 +72,17 @@ __device__ __forceinline__ void Load8(const T* from, float (&values)[8]) {
     Unpack<T>(pairs.w, values[6], values[7]);
   }
 }
+// Two elements from memory aligned to both.
+template <typename T>
+__device__ __forceinline__ float2 Load2(const T* from) {
+  if constexpr (std::is_same_v<T, float>) {
+    return *reinterpret_cast<const float2*>(from);
+  } else {
+    float2 values;
+    Unpack<T>(*reinterpret_cast<const uint32_t*>(from), values.x, values.y);
+    return values;
+  }
+}
 template <typename T>
 __device__ __forceinline__ void Store8(T* to, const float (&values)[8]) {
   if constexpr (std::is_same_v<T, float>) {

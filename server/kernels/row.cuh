@@ -106,8 +106,8 @@ struct Row {
     }
   }
 
-  __device__ __forceinline__ void LayerNorm(const float* weight, const float* bias, float epsilon,
-                                            int width) {
+  // values = (values - mean) / sqrt(variance + epsilon)
+  __device__ __forceinline__ void Standardize(float epsilon, int width) {
     float sum = 0;
 #pragma unroll
     for (int i = 0; i < kSteps; ++i) {
@@ -120,10 +120,17 @@ struct Row {
     for (int i = 0; i < kSteps; ++i) {
       if (Column(i) < width) {
 #pragma unroll
-        for (const float value : values[i]) squares += (value - mean) * (value - mean);
+        for (float& value : values[i]) {
+          value -= mean;
+          squares = fmaf(value, value, squares);
+        }
       }
     }
-    const float deviation = rsqrtf(WarpSum(squares) / static_cast<float>(width) + epsilon);
+    Scale(rsqrtf(WarpSum(squares) / static_cast<float>(width) + epsilon));
+  }
+
+  // values = values * weight + bias, element by element
+  __device__ __forceinline__ void Affine(const float* weight, const float* bias, int width) {
 #pragma unroll
     for (int i = 0; i < kSteps; ++i) {
       if (Column(i) < width) {
@@ -132,11 +139,15 @@ struct Row {
         Load8(weight + Column(i), weights);
         Load8(bias + Column(i), biases);
 #pragma unroll
-        for (int j = 0; j < 8; ++j) {
-          values[i][j] = (values[i][j] - mean) * deviation * weights[j] + biases[j];
-        }
+        for (int j = 0; j < 8; ++j) values[i][j] = fmaf(values[i][j], weights[j], biases[j]);
       }
     }
+  }
+
+  __device__ __forceinline__ void LayerNorm(const float* weight, const float* bias, float epsilon,
+                                            int width) {
+    Standardize(epsilon, width);
+    Affine(weight, bias, width);
   }
 };
 

@@ -37,61 +37,61 @@ struct Workspace {
   int* best_b;        // [T] likewise
 };
 
-// metric = mean of the keys over the heads, L2-normalised. A warp a token; grid: (tokens / kWarps,
-// images). Lane l sums eight columns (chunk) over every groups-th head (group); the groups are then
-// added in order.
+// metric = mean of the keys over the heads, L2-normalised. A warp a token, a lane two columns of
+// every 64; grid: (tokens / kWarps, images). Heads are added in order.
 template <typename T>
 __global__ void __launch_bounds__(kThreads)
-    MetricKernel(const T* keys, int key_stride, int heads, int head_size, const Segment* segments,
-                 float* metric) {
+    MetricKernel(const T* __restrict__ keys, int key_stride, int heads, int head_size,
+                 const Segment* segments, float* __restrict__ metric) {
+  constexpr int kPairs = kMaxHeadSize / (2 * kWarp);
   const Segment segment = segments[blockIdx.y];
   const int token = static_cast<int>(blockIdx.x) * kWarps + static_cast<int>(threadIdx.x) / kWarp;
   if (segment.merges == 0 || token >= segment.tokens) return;
   const int64_t row = segment.offset + token;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const int chunks = head_size / kElementsPerAccess;
-  const int groups = kWarp / chunks;
-  const int chunk = lane % chunks;
-  const int group = lane / chunks;
 
-  float partial[8] = {};
-  if (group < groups) {
-    const T* key = keys + row * key_stride + chunk * kElementsPerAccess;
-    for (int head = group; head < heads; head += groups) {
-      float values[8];
-      Load8(key + head * head_size, values);
-#pragma unroll
-      for (int i = 0; i < 8; ++i) partial[i] += values[i];
-    }
-  }
-  float sum[8] = {};
+  float2 mean[kPairs];
   float squares = 0;
 #pragma unroll
-  for (int i = 0; i < 8; ++i) {
-    for (int other = 0; other < groups; ++other) {
-      sum[i] += __shfl_sync(kAllLanes, partial[i], chunk + other * chunks);
+  for (int pair = 0; pair < kPairs; ++pair) {
+    mean[pair] = make_float2(0, 0);
+    const int column = 2 * (pair * kWarp + lane);
+    if (column >= head_size) continue;
+    const T* key = keys + row * key_stride + column;
+#pragma unroll 8
+    for (int head = 0; head < heads; ++head) {
+      const float2 values = Load2(key + head * head_size);
+      mean[pair].x += values.x;
+      mean[pair].y += values.y;
     }
-    sum[i] /= static_cast<float>(heads);
-    squares = fmaf(sum[i], sum[i], squares);
+    mean[pair].x /= static_cast<float>(heads);
+    mean[pair].y /= static_cast<float>(heads);
+    squares = fmaf(mean[pair].x, mean[pair].x, squares);
+    squares = fmaf(mean[pair].y, mean[pair].y, squares);
   }
-  const float norm = sqrtf(WarpSum(group == 0 ? squares : 0));
-  if (group > 0) return;
+  const float length = sqrtf(WarpSum(squares));
+  const float divisor = length == 0 ? 1.0f : length;
 #pragma unroll
-  for (float& value : sum) value = norm == 0 ? value : value / norm;
-  Store8(metric + row * head_size + chunk * kElementsPerAccess, sum);
+  for (int pair = 0; pair < kPairs; ++pair) {
+    const int column = 2 * (pair * kWarp + lane);
+    if (column >= head_size) continue;
+    *reinterpret_cast<float2*>(metric + row * head_size + column) =
+        make_float2(mean[pair].x / divisor, mean[pair].y / divisor);
+  }
 }
 
 constexpr int kTileA = 32;
 constexpr int kRowsOfAPerWarp = kTileA / kWarps;
-constexpr int kTileB = kWarp;
+constexpr int kRowsOfBPerLane = 4;
+constexpr int kTileB = kRowsOfBPerLane * kWarp;
 
 constexpr size_t BestSharedBytes(int head_size) {
   return (static_cast<size_t>(kTileA) * head_size + kTileB * (head_size + kFloatPadding)) *
          sizeof(float);
 }
 
-// Each A's best B. A block kTileA rows of A, a warp four of them, a lane every 32nd B; grid: (rows
-// of A / kTileA, images). Shared memory: BestSharedBytes.
+// Each A's best B. A block kTileA rows of A, a warp four of them, a lane four of each tile's B;
+// grid: (rows of A / kTileA, images). Shared memory: BestSharedBytes.
 __global__ void __launch_bounds__(kThreads)
     BestKernel(Workspace workspace, int head_size, const Segment* segments, int prefix_tokens) {
   const Segment segment = segments[blockIdx.y];
@@ -119,15 +119,20 @@ __global__ void __launch_bounds__(kThreads)
     LoadFloatTile<kTileB, kThreads>(metric + candidates.PositionOfB(0) * head_size, 2 * head_size,
                                     first_b, candidates.b, head_size, tile_b, stride_b);
     __syncthreads();
-    float scores[kRowsOfAPerWarp] = {};
-    DotRows(tile_a + row * head_size, head_size, tile_b + lane * stride_b, head_size, scores);
-    const int b = first_b + lane;
+    float scores[kRowsOfAPerWarp][kRowsOfBPerLane] = {};
+    DotRows<kRowsOfAPerWarp, kRowsOfBPerLane>(tile_a + row * head_size, head_size,
+                                              tile_b + lane * stride_b, kWarp * stride_b, head_size,
+                                              scores);
 #pragma unroll
-    for (int i = 0; i < kRowsOfAPerWarp; ++i) {
-      // Not so for a NaN, nor for minus infinity: they leave what is there.
-      if (b < candidates.b && scores[i] > best_score[i]) {
-        best_score[i] = scores[i];
-        best_b[i] = b;
+    for (int j = 0; j < kRowsOfBPerLane; ++j) {
+      const int b = first_b + j * kWarp + lane;
+#pragma unroll
+      for (int i = 0; i < kRowsOfAPerWarp; ++i) {
+        // Not so for a NaN, nor for minus infinity: they leave what is there.
+        if (b < candidates.b && scores[i][j] > best_score[i]) {
+          best_score[i] = scores[i][j];
+          best_b[i] = b;
+        }
       }
     }
   }
@@ -164,6 +169,7 @@ __host__ __device__ constexpr int RoundUpTo4(int count) { return (count + 3) / 4
 // earlier.
 __device__ __forceinline__ int CountBefore(const float* values, int count, float own, int index) {
   int before = 0;
+#pragma unroll 4
   for (int i = 0; i < count; i += 4) {
     const float4 four = *reinterpret_cast<const float4*>(values + i);
     before += four.x > own || (four.x == own && i < index);
@@ -174,9 +180,37 @@ __device__ __forceinline__ int CountBefore(const float* values, int count, float
   return before;
 }
 
+// Where a candidate stands among the A that merge; `joins` is the B that each joins, minus one for
+// those that stay.
+struct Standing {
+  int joined_lower = 0;   // sources of the B in front of `b`
+  int joined_same = 0;    // sources of `b`
+  int same_before = 0;    // .. in front of `index`
+  int merged_before = 0;  // A in front of `index` that merge
+
+  __device__ Standing(const int* joins, int count, int b, int index) {
+#pragma unroll 4
+    for (int i = 0; i < count; i += 4) {
+      const int4 four = *reinterpret_cast<const int4*>(joins + i);
+      Count(four.x, i, b, index);
+      Count(four.y, i + 1, b, index);
+      Count(four.z, i + 2, b, index);
+      Count(four.w, i + 3, b, index);
+    }
+  }
+
+ private:
+  __device__ __forceinline__ void Count(int joined, int place, int b, int index) {
+    joined_lower += joined >= 0 && joined < b;
+    joined_same += joined == b;
+    same_before += joined == b && place < index;
+    merged_before += joined >= 0 && place < index;
+  }
+};
+
 // Selects the pairs of one image and writes its lists: a block an image, every place found by
 // counting, so that no thread waits for another's. Shared memory: for each candidate of A its best
-// score, then the B it joins (minus one: it stays).
+// score, its best B, and the B it joins (minus one: it stays).
 __global__ void __launch_bounds__(kThreads)
     SelectKernel(Workspace workspace, const Segment* segments, const Segment* segments_after,
                  int prefix_tokens, int max_candidates, Lists lists) {
@@ -195,56 +229,39 @@ __global__ void __launch_bounds__(kThreads)
   const Candidates candidates(segment.tokens, prefix_tokens);
   const int padded = RoundUpTo4(candidates.a);
   auto* score = reinterpret_cast<float*>(SharedMemory());
-  auto* joins = reinterpret_cast<int*>(score + max_candidates);
+  auto* best = reinterpret_cast<int*>(score + max_candidates);
+  int* joins = best + max_candidates;
   for (int a = thread; a < padded; a += kThreads) {
     score[a] = a < candidates.a ? workspace.best_score[segment.offset + a] : kLowest;
+    best[a] = a < candidates.a ? workspace.best_b[segment.offset + a] : -1;
   }
   __syncthreads();
   for (int a = thread; a < padded; a += kThreads) {
     const bool merges =
         a < candidates.a && CountBefore(score, padded, score[a], a) < segment.merges;
-    joins[a] = merges ? workspace.best_b[segment.offset + a] : -1;
+    joins[a] = merges ? best[a] : -1;
   }
   __syncthreads();
 
   const int first_b_row = new_offset + prefix_tokens + candidates.a - segment.merges;
   for (int i = thread; i < candidates.a + candidates.b; i += kThreads) {
-    if (i < candidates.a) {
-      const int b = joins[i];
-      int merged_before = 0;  // of the A in front of it, those that merge
-      int listed_before = 0;  // of the sources, those that come before it in the lists
-      for (int other = 0; other < candidates.a; ++other) {
-        const int joined = joins[other];
-        merged_before += joined >= 0 && other < i;
-        listed_before += joined >= 0 && (joined < b || (joined == b && other < i));
-      }
+    const bool is_a = i < candidates.a;
+    const int b = is_a ? joins[i] : i - candidates.a;
+    const Standing standing(joins, padded, b, i);
+    if (is_a && b >= 0) {
       const int old_row = segment.offset + candidates.PositionOfA(i);
-      if (b >= 0) {
-        lists.row_after[old_row] = first_b_row + b;
-        lists.source_row[segment.offset + listed_before] = old_row;
-      } else {
-        const int row = new_offset + prefix_tokens + i - merged_before;
-        lists.row_after[old_row] = row;
-        lists.own_row[row] = old_row;
-        lists.first_source[row] = segment.offset;
-        lists.source_count[row] = 0;
-      }
-    } else {
-      const int b = i - candidates.a;
-      int listed_before = 0;
-      int sources = 0;
-      for (int other = 0; other < candidates.a; ++other) {
-        const int joined = joins[other];
-        listed_before += joined >= 0 && joined < b;
-        sources += joined == b;
-      }
-      const int old_row = segment.offset + candidates.PositionOfB(b);
-      const int row = first_b_row + b;
-      lists.row_after[old_row] = row;
-      lists.own_row[row] = old_row;
-      lists.first_source[row] = segment.offset + listed_before;
-      lists.source_count[row] = sources;
+      lists.row_after[old_row] = first_b_row + b;
+      lists.source_row[segment.offset + standing.joined_lower + standing.same_before] = old_row;
+      continue;
     }
+    const int old_row =
+        segment.offset + (is_a ? candidates.PositionOfA(i) : candidates.PositionOfB(b));
+    const int row =
+        is_a ? new_offset + prefix_tokens + i - standing.merged_before : first_b_row + b;
+    lists.row_after[old_row] = row;
+    lists.own_row[row] = old_row;
+    lists.first_source[row] = segment.offset + (is_a ? 0 : standing.joined_lower);
+    lists.source_count[row] = is_a ? 0 : standing.joined_same;
   }
 }
 
@@ -291,7 +308,7 @@ cudaError_t MatchTokens(const TokenMatchArgs& args, cudaStream_t stream) {
       SelectKernel,
       {.grid = dim3(images),
        .threads = kThreads,
-       .shared_bytes = max_candidates * (sizeof(float) + sizeof(int))},
+       .shared_bytes = max_candidates * (sizeof(float) + 2 * sizeof(int))},
       stream, workspace, args.segments, args.segments_after, args.prefix_tokens, max_candidates,
       Lists{args.own_row, args.first_source, args.source_count, args.source_row, args.row_after});
 }

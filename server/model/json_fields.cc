@@ -8,6 +8,33 @@
 #include "absl/strings/str_cat.h"
 
 namespace tome {
+namespace {
+
+// Real files nest three or four deep. A parsed document costs a multiple of its text, and showing
+// it in an error recurses.
+constexpr int kMaxJsonDepth = 64;
+
+bool NestsDeeper(absl::string_view text, int limit) {
+  int depth = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string) {
+      if (c == '\\') ++i;
+      if (c == '"') in_string = false;
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '[' || c == '{') {
+      if (++depth > limit) return true;
+    } else if (c == ']' || c == '}') {
+      --depth;
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
 absl::StatusOr<std::string> ReadTextFile(const std::string& path) {
   constexpr size_t kMaxBytes = 16 << 20;
   std::ifstream file(path, std::ios::binary);
@@ -24,6 +51,10 @@ absl::StatusOr<std::string> ReadTextFile(const std::string& path) {
 }
 
 absl::StatusOr<Json> ParseJsonObject(absl::string_view text) {
+  if (NestsDeeper(text, kMaxJsonDepth)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("nests lists and objects more than ", kMaxJsonDepth, " deep"));
+  }
   Json root = Json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
   if (root.is_discarded()) return absl::InvalidArgumentError("is not valid JSON");
   if (!root.is_object()) return WrongField("the file", root, "a JSON object");

@@ -25,7 +25,7 @@ inline constexpr int kMaxHeads = 1024;
 // largest label sets make a few.
 absl::StatusOr<std::string> ReadTextFile(const std::string& path);
 
-// INVALID_ARGUMENT for what is no JSON or no object.
+// INVALID_ARGUMENT for what is no JSON or no object, or nests more than 64 deep.
 absl::StatusOr<Json> ParseJsonObject(absl::string_view text);
 
 // The value at `key`, or nullptr if it is absent or null, which writers use for "not set".

@@ -28,6 +28,9 @@ namespace {
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;
 constexpr size_t kLengthBytes = 8;
 constexpr size_t kMaxDimensions = 16;
+// The largest models have a few thousand; a header within its limit could name millions, at some
+// hundred bytes of memory each.
+constexpr size_t kMaxTensors = 100'000;
 constexpr size_t kMaxNameBytes = 4096;
 
 struct TypeFacts {
@@ -121,6 +124,9 @@ class HeaderReader final : public nlohmann::json::json_sax_t {
         }
         if (!names_.insert(name).second) {
           return Fail(absl::StrCat(Quoted(name), ": the name comes twice"));
+        }
+        if (names_.size() > kMaxTensors) {
+          return Fail(absl::StrCat("the header names more than ", kMaxTensors, " tensors"));
         }
         key_ = name;
         place_ = Place::kTopValue;

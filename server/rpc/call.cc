@@ -5,17 +5,22 @@
 #include <chrono>
 #include <cstdint>
 #include <random>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 
 #include "server/base/log.h"
 #include "server/rpc/status.h"
+#include "server/rpc/trace_context.h"
 
 namespace tome {
 namespace {
 
 constexpr char kRequestIdKey[] = "x-request-id";
+constexpr char kTraceParentKey[] = "traceparent";
+constexpr char kServerTimingKey[] = "server-timing";
 constexpr size_t kLongestRequestId = 128;
 
 // Unique among the servers of a fleet by its random start, within a server by its count.
@@ -28,15 +33,19 @@ std::string NewRequestId() {
   return absl::StrFormat("%016x-%x", server, count.fetch_add(1, std::memory_order_relaxed));
 }
 
-std::string RequestIdOf(const grpc::CallbackServerContext& context) {
+absl::string_view MetadataOf(const grpc::CallbackServerContext& context, const char* key) {
   const auto& metadata = context.client_metadata();
-  const auto found = metadata.find(kRequestIdKey);
-  if (found == metadata.end()) return NewRequestId();
-  const grpc::string_ref id = found->second;
+  const auto found = metadata.find(key);
+  if (found == metadata.end()) return "";
+  return {found->second.data(), found->second.size()};
+}
+
+std::string RequestIdOf(const grpc::CallbackServerContext& context) {
+  const absl::string_view id = MetadataOf(context, kRequestIdKey);
   const bool usable =
       !id.empty() && id.size() <= kLongestRequestId &&
       std::all_of(id.begin(), id.end(), [](char c) { return c >= ' ' && c <= '~'; });
-  return usable ? std::string(id.data(), id.size()) : NewRequestId();
+  return usable ? std::string(id) : NewRequestId();
 }
 
 // gRPC counts deadlines on the wall clock, we on a steady one: only what remains carries over.
@@ -71,9 +80,15 @@ Call::Call(Method method, grpc::CallbackServerContext& context, Metrics& metrics
       clock_(clock),
       arrival_(clock.Now()),
       deadline_(DeadlineOf(context, arrival_)),
-      request_id_(RequestIdOf(context)) {
+      request_id_(RequestIdOf(context)),
+      trace_id_(TraceIdOf(MetadataOf(context, kTraceParentKey))) {
   metrics_.RequestStarted(method_);
   context_.AddInitialMetadata(kRequestIdKey, request_id_);
+}
+
+void Call::AddServerTiming(absl::string_view stage, absl::Duration duration) {
+  absl::StrAppendFormat(&server_timing_, "%s%s;dur=%.3f", server_timing_.empty() ? "" : ", ", stage,
+                        absl::ToDoubleMilliseconds(duration));
 }
 
 grpc::Status Call::End(const absl::Status& status) {
@@ -81,11 +96,14 @@ grpc::Status Call::End(const absl::Status& status) {
   const absl::StatusCode code = PublicCode(status.code());
   metrics_.RequestFinished(method_, code, duration);
   if (LogEnabled(LogLevel::kDebug)) {
-    LogDebug("call", {{"method", MethodName(method_)},
-                      {"request_id", request_id_},
-                      {"code", StatusCodeName(code)},
-                      {"milliseconds", absl::ToDoubleMilliseconds(duration)}});
+    std::vector<LogField> fields = {{"method", MethodName(method_)},
+                                    {"request_id", request_id_},
+                                    {"code", StatusCodeName(code)},
+                                    {"milliseconds", absl::ToDoubleMilliseconds(duration)}};
+    if (!trace_id_.empty()) fields.emplace_back("trace_id", trace_id_);
+    LogDebug("call", std::move(fields));
   }
+  if (!server_timing_.empty()) context_.AddTrailingMetadata(kServerTimingKey, server_timing_);
   AddRetryPushback(status, context_);
   return ToGrpcStatus(status, request_id_);
 }

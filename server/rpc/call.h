@@ -7,6 +7,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 
 #include "server/base/clock.h"
@@ -15,7 +16,8 @@
 namespace tome {
 
 // What every call has, whatever it asks for: an id, a deadline on our clock, its place in the
-// metrics, one line in the debug log. Not thread-safe: one thread after the other.
+// metrics, one line in the debug log, with the caller's trace id (W3C traceparent) where it sends
+// one. Not thread-safe: one thread after the other.
 class Call {
  public:
   // Counts the call as started and puts its x-request-id into the initial metadata: the caller's,
@@ -29,6 +31,9 @@ class Call {
 
   // absl::InfiniteFuture() for a caller without one.
   absl::Time deadline() const { return deadline_; }
+
+  // For the trailing metadata `server-timing`: how long one stage took. Before End.
+  void AddServerTiming(absl::string_view stage, absl::Duration duration);
 
   // What to finish the call with: counts and logs `status`, and puts a retry hint into the trailing
   // metadata. Call exactly once, right before Finish, since the context ends with the call.
@@ -45,6 +50,8 @@ class Call {
   const absl::Time arrival_;
   const absl::Time deadline_;
   const std::string request_id_;
+  const std::string trace_id_;
+  std::string server_timing_;
 };
 
 }  // namespace tome

@@ -25,6 +25,17 @@ void Begin(EmbeddingService& service, EmbedBatchCall call, Done done) {
   service.EmbedBatch(std::move(call), std::move(done));
 }
 
+// For callers that read trailers rather than answers. A batch has the times of each image in its
+// answer alone.
+void AddServerTiming(const EmbedAnswer& answer, Call& call) {
+  const StageTimes& times = answer.times;
+  if (times.decode.has_value()) call.AddServerTiming("decode", *times.decode);
+  if (times.preprocess.has_value()) call.AddServerTiming("preprocess", *times.preprocess);
+  call.AddServerTiming("queue", times.queue);
+  call.AddServerTiming("compute", times.compute);
+}
+void AddServerTiming(const EmbedBatchAnswer&, Call&) {}
+
 // One Embed or EmbedBatch call. gRPC calls OnDone last, once Finish has been called and its effects
 // are over and every OnCancel has returned; request, response and context live until then. So the
 // service's `done`, which alone calls Finish, always finds the reactor alive, and whoever called
@@ -56,6 +67,7 @@ class EmbedReactor final : public grpc::ServerUnaryReactor {
     // Nobody reads the answer, whatever it is; the count shall tell what the caller saw.
     if (cancellation_.IsCancelled()) return Finish(call_.EndAbandoned());
     if (!answer.ok()) return Finish(call_.End(answer.status()));
+    AddServerTiming(*answer, call_);
     FillResponse(*std::move(answer), call_.request_id(), &response_);
     Finish(call_.End(absl::OkStatus()));
   }

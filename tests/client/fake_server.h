@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <cstddef>
 #include <functional>
 #include <map>
 #include <memory>
@@ -16,7 +17,8 @@
 
 namespace tome::client {
 
-// An EmbeddingService on a real socket that answers as the test says. Thread-safe.
+// An EmbeddingService on a real socket that answers as the test says. An image of a batch or of a
+// stream counts as a call of its own, which the script answers as it would an Embed. Thread-safe.
 class FakeServer {
  public:
   struct Reply {
@@ -25,16 +27,19 @@ class FakeServer {
     std::string pushback;  // the grpc-retry-pushback-ms trailer; empty: none
     int after_calls = 0;   // the reply waits until so many Embed calls have come
     bool never = false;
+    // Of a stream: an error of this image alone, whatever its code. Without it UNAVAILABLE and
+    // RESOURCE_EXHAUSTED end the stream, as they end a batch.
+    bool of_image = false;
   };
-  // The reply to an Embed call, the first of which has `call` 0.
+  // The reply to a call, the first of which has `call` 0.
   using Script = std::function<Reply(const tome::v1::EmbedRequest& request, int call)>;
 
-  // An Embed call that came.
+  // A call that came.
   struct Call {
     tome::v1::EmbedRequest request;
     std::multimap<std::string, std::string> metadata;
     std::chrono::steady_clock::time_point arrived;
-    std::chrono::system_clock::time_point deadline;
+    std::chrono::nanoseconds time_left;  // of an image of a stream: its own
   };
 
   // Serves from now on, on a free port of 127.0.0.1, and reports itself healthy.
@@ -51,9 +56,12 @@ class FakeServer {
   int most_in_flight() const;
   // Blocks until so many Embed calls have come.
   void AwaitCalls(int count) const;
+  // Images of each EmbedBatch call, and how many EmbedStream calls have come.
+  std::vector<int> batches() const;
+  int streams() const;
 
-  // What ListModels and GetModel tell: "vit", 2 dimensions, digest "d1", and files of at most 1000
-  // bytes.
+  // What ListModels and GetModel tell: "vit", 2 dimensions, digest "d1", files of at most 1000
+  // bytes and 3 images a call.
   static tome::v1::GetModelResponse ModelFacts();
 
   // An OK reply with this float32 vector, from model "vit" with digest "d1".
@@ -67,6 +75,17 @@ class FakeServer {
  private:
   class Service;
   class EmbedReactor;
+  class StreamReactor;
+  // A call that waits for its reply.
+  struct Waiting {
+    virtual ~Waiting() = default;
+    virtual bool IsDue(size_t calls) const = 0;
+    virtual void SendReply() = 0;
+  };
+
+  // With the lock held: notes the call and gives its reply.
+  Reply Note(const grpc::CallbackServerContext& context, const tome::v1::EmbedRequest& request,
+             std::chrono::nanoseconds time_left);
 
   // Replies that are due by now; the lock is held.
   void ReplyWhereDue();
@@ -78,7 +97,9 @@ class FakeServer {
   mutable std::condition_variable called_;
   // Guarded by mu_.
   std::vector<Call> calls_;
-  std::vector<EmbedReactor*> waiting_;
+  std::vector<Waiting*> waiting_;
+  std::vector<int> batches_;
+  int streams_ = 0;
   int in_flight_ = 0;
   int most_in_flight_ = 0;
 

@@ -87,6 +87,7 @@ TEST(ParseCommandLineTest, EveryOptionHasItsFlagItsVariableAndItsKey) {
     const std::string standard = option.show(ServerConfig());
     std::string value = standard;
     if (option.name == "log-level") value = "debug";
+    if (option.name == "log-format") value = "json";
     if (option.name == "dtype") value = "bfloat16";
     if (option.value == "HOST:PORT") value = "[::1]:7";
     if (option.value == "N" || option.name == "default-r") value = "40";

@@ -1,5 +1,6 @@
 """Start, health, drain and stop."""
 
+import json
 import os
 import signal
 import subprocess
@@ -119,6 +120,21 @@ def test_a_start_that_cannot_work_says_why_in_one_line(tmp_path, checkpoint, arg
 
     assert ended.returncode == code, ended.stderr
     assert text in ended.stderr.splitlines()[-1]
+
+
+def test_log_lines_can_be_objects(tmp_path):
+    from tome_server import BINARIES
+
+    ended = subprocess.run(
+        [BINARIES / "tome-server", "--log-format", "json", "--model", tmp_path]
+        + ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+    lines = [json.loads(line) for line in ended.stderr.splitlines()]
+    assert [(line["level"], line["message"]) for line in lines] == [("info", "starting"), ("error", "cannot start")]
+    assert lines[0]["models"] == 1
+    assert "config.json" in lines[1]["reason"]
 
 
 def test_a_missing_tensor_is_named_and_stops_the_start(tmp_path, checkpoint):

@@ -166,6 +166,13 @@ TEST_P(AttentionTest, AddsTheLogarithmOfEachKeysSize) {
       AllNear(Run(batch, qkv, log_size), Expected(batch, qkv, log_size), Tolerance(type())));
 }
 
+TEST_P(AttentionTest, GivesSizesOfOneTheSameBitsAsNone) {
+  const Batch batch = {2, 64, {50, 101}};
+  const std::vector<float> qkv = Qkv(batch, 12);
+
+  EXPECT_EQ(Run(batch, qkv, std::vector<float>(batch.rows(), 0)), Run(batch, qkv));
+}
+
 TEST_P(AttentionTest, TakesManyTokens) {
   const Batch batch = {1, 64, {577, 1374}, Queries::kFirstRows, 33};
   const std::vector<float> qkv = Qkv(batch, 3);
@@ -263,12 +270,12 @@ class AttentionPlanTest : public testing::Test {
   }
 };
 
-TEST_F(AttentionPlanTest, KeepsAHeadsKeysAndValuesWhereTheyFit) {
+TEST_F(AttentionPlanTest, KeepsAHeadsKeysAndValuesWhereTwoBlocksFit) {
   // ViT-L/16 at 224.
   const AttentionPlan plan = PlanAttention(Args(64, 197, 16, 64), kHopper);
   EXPECT_TRUE(plan.resident);
   EXPECT_EQ(plan.query_blocks, 1);
-  EXPECT_EQ(plan.warps, 7);  // 13 tiles of 16 queries: two rounds
+  EXPECT_EQ(plan.queries_per_block, 13 * 16);
   EXPECT_EQ(plan.shared_bytes, 208u * (2 * 72 * 2 + 4));
   // DINOv2 at 518: 342 KiB.
   EXPECT_FALSE(PlanAttention(Args(64, 1374, 16, 64), kHopper).resident);

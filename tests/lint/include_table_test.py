@@ -13,7 +13,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 # room: (rooms it may include, foreign libraries it may include). A file stands for itself alone.
 ROOMS = {
-    "base": ((), {"absl", "spdlog"}),
+    "base": ((), {"absl", "json", "spdlog"}),
     "merge": ((), set()),
     "config": (("base", "merge"), {"absl", "CLI", "toml"}),
     "metrics": (("base",), {"absl", "prometheus"}),

@@ -179,5 +179,15 @@ TEST_F(SafetensorsTest, RefusesAHeaderThatNestsOrListsWithoutEnd) {
   ExpectRefused("{\"" + std::string(5000, 'n') + "\":{}}", 0, "the name has 5000 bytes");
 }
 
+TEST_F(SafetensorsTest, RefusesMoreTensorsThanAnyModelHas) {
+  std::string header = "{";
+  for (int i = 0; i <= 100'000; ++i) {
+    absl::StrAppend(&header, i == 0 ? "" : ",", "\"", i,
+                    R"(":{"dtype":"U8","shape":[0],"data_offsets":[0,0]})");
+  }
+
+  ExpectRefused(header + "}", 0, "the header names more than 100000 tensors");
+}
+
 }  // namespace
 }  // namespace tome

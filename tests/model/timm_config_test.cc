@@ -226,7 +226,18 @@ TEST(TimmConfigTest, RefusesWhatIsNoTimmConfig) {
   ExpectRefused(R"({"architecture": "vit_base_patch16_224", "pretrained_cfg": {}})",
                 "pretrained_cfg.input_size: missing");
   ExpectRefused(With("\"in_chans\": 3", "\"num_heads\": 0"), "model_args.num_heads: 0, expected");
-  ExpectRefused(std::string(1'000'000, '['), "is not valid JSON");
+}
+
+TEST(TimmConfigTest, RefusesAFileThatNestsWithoutEnd) {
+  const std::string deep = std::string(4'000'000, '[') + std::string(4'000'000, ']');
+
+  ExpectRefused(R"({"architecture":"a","pretrained_cfg":{"crop_pct":)" + deep + "}}",
+                "nests lists and objects more than 64 deep");
+  ExpectRefused(std::string(4'000'000, '{'), "nests lists and objects more than 64 deep");
+  // Brackets in a text nest nothing: what is wrong here is something else.
+  ExpectRefused(
+      R"({"note":"\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[["})",
+      "pretrained_cfg: missing");
 }
 
 }  // namespace

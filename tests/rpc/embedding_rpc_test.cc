@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "server/base/log.h"
 #include "tests/rpc/loopback_server.h"
 #include "tests/rpc/status_details.h"
 #include "tests/testing/gate.h"
@@ -110,6 +111,36 @@ TEST(EmbeddingRpcTest, EchoesTheRequestId) {
 
   EXPECT_TRUE(reply.status.ok()) << reply.status.error_message();
   EXPECT_EQ(ValueOf(reply.initial_metadata, "x-request-id"), "search 42/b");
+}
+
+TEST(EmbeddingRpcTest, TellsTheTimeOfEachStageInATrailer) {
+  LoopbackServer server;
+  server.Serve();
+
+  const Reply reply = Embed(*server.stub, SmallRequest());
+
+  ASSERT_TRUE(reply.status.ok()) << reply.status.error_message();
+  EXPECT_THAT(ValueOf(reply.trailing_metadata, "server-timing"),
+              testing::MatchesRegex("(decode;dur=[0-9.]+, )?(preprocess;dur=[0-9.]+, )?"
+                                    "queue;dur=[0-9.]+, compute;dur=[0-9.]+"));
+}
+
+TEST(EmbeddingRpcTest, LogsACallWithItsRequestIdAndTheCallersTraceId) {
+  LoopbackServer server;
+  server.Serve();
+  grpc::ClientContext context;
+  context.AddMetadata("x-request-id", "id-9");
+  context.AddMetadata("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+  SetLogLevel(LogLevel::kDebug);
+  testing::internal::CaptureStderr();
+
+  const Reply reply = Embed(*server.stub, SmallRequest(), context);
+
+  const std::string log = testing::internal::GetCapturedStderr();
+  SetLogLevel(LogLevel::kInfo);
+  EXPECT_TRUE(reply.status.ok()) << reply.status.error_message();
+  EXPECT_THAT(log, testing::ContainsRegex("call method=Embed request_id=id-9 code=OK .*"
+                                          "trace_id=4bf92f3577b34da6a3ce929d0e0e4736"));
 }
 
 TEST(EmbeddingRpcTest, MakesARequestIdWhereThereIsNoneOrATooLongOne) {

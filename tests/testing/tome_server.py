@@ -17,11 +17,11 @@ SERVING = re.compile(r" serving .*?listen=(\S+) metrics=(\S+)")
 
 
 class Server:
-    """A running tome-server. `log` grows while it runs."""
+    """A running tome-server. `log` grows while it runs. `within` is a command that starts it in its place."""
 
-    def __init__(self, arguments):
+    def __init__(self, arguments, listen="127.0.0.1:0", metrics_listen="127.0.0.1:0", within=()):
         self.process = subprocess.Popen(
-            [BINARIES / "tome-server", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", *arguments],
+            [*within, BINARIES / "tome-server", "--listen", listen, "--metrics-listen", metrics_listen, *arguments],
             stderr=subprocess.PIPE,
             text=True,
         )

@@ -24,7 +24,7 @@ class ModelPixels:
     pixels: npt.NDArray[np.uint8]
 
 
-# bytes: a JPEG or PNG file's; a path: of such a file; an array: uint8 [height, width, 3] red, green, blue, of any size,
+# bytes: a JPEG, PNG or WebP file's; a path: of such a file; an array: uint8 [height, width, 3] red, green, blue, of any size,
 # resized and cropped as a file's pixels are.
 Image = Union[bytes, "os.PathLike[str]", npt.NDArray[np.uint8], ModelPixels]
 

@@ -14,7 +14,7 @@ from tome_client.client import Client
 from tome_client.embedding import Embedding, EmbedOptions, Schedule
 from tome_client.errors import TomeError
 
-_SUFFIXES = {".jpg", ".jpeg", ".png"}
+_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +27,7 @@ class FolderEmbeddings:
 
 
 def pictures_in(folder: str | os.PathLike[str], recursive: bool = False) -> list[pathlib.Path]:
-    """Its .jpg, .jpeg and .png files (in any case), sorted; with `recursive` those of its subfolders, too."""
+    """Its .jpg, .jpeg, .png and .webp files (in any case), sorted; with `recursive` those of its subfolders, too."""
     root = pathlib.Path(folder)
     if not root.is_dir():
         raise NotADirectoryError(f"{root} is no folder")

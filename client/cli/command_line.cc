@@ -1,0 +1,258 @@
+#include "client/cli/command_line.h"
+
+#include <cstdint>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include <CLI/CLI.hpp>
+
+#include "client/cli/commands.h"
+#include "client/cli/completion.h"
+#include "client/cli/help.h"
+#include "client/cli/option_text.h"
+#include "client/client.h"
+
+// The only file of the command line that includes CLI11, which takes long to compile.
+
+namespace tome::client {
+namespace {
+
+constexpr char kFile[] = "FILE";
+
+// An option whose text `parse` turns into a value, or tells why not.
+template <typename Parse, typename Set>
+CLI::Option* AddParsed(CLI::App& app, const std::string& name, Parse parse, Set set,
+                       const std::string& help) {
+  return app.add_option_function<std::string>(
+      name,
+      [name, parse, set](const std::string& text) {
+        auto value = parse(text);
+        if (!value.ok()) throw CLI::ValidationError(name, std::string(value.status().message()));
+        set(*std::move(value));
+      },
+      help);
+}
+
+absl::StatusOr<absl::Duration> ParseTimeout(const std::string& text) {
+  absl::Duration timeout;
+  if (!absl::ParseDuration(text, &timeout) || timeout <= absl::ZeroDuration()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", text, "' is not a duration such as 30s or 500ms"));
+  }
+  return timeout;
+}
+
+void AddGlobalOptions(CLI::App& app, GlobalOptions& options) {
+  app.add_option("--server", options.server, "HOST:PORT; several addresses of one name take turns")
+      ->type_name("HOST:PORT")
+      ->envname("TOME_SERVER")
+      ->capture_default_str();
+  app.add_flag("--tls", options.tls, "Encrypt, and trust the system's certificate authorities");
+  app.add_option("--tls-ca", options.tls_ca, "Encrypt, and trust the authorities in this PEM file")
+      ->type_name(kFile);
+  CLI::Option* certificate =
+      app.add_option("--tls-certificate", options.tls_certificate, "This client's own, PEM")
+          ->type_name(kFile);
+  CLI::Option* key =
+      app.add_option("--tls-key", options.tls_key, "Of that certificate, PEM")->type_name(kFile);
+  certificate->needs(key);
+  key->needs(certificate);
+  app.add_option("--token-file", options.token_file, "Holds the bearer token that each call sends")
+      ->type_name(kFile);
+  AddParsed(
+      app, "--timeout", ParseTimeout,
+      [&options](absl::Duration timeout) { options.timeout = timeout; },
+      "Of each call, its retries included; of each picture of embed")
+      ->type_name("DURATION")
+      ->default_str("30s");
+  app.add_flag("--json", options.json, "Print JSON, for a program to read");
+}
+
+// What every command that reads pictures takes.
+template <typename Command>
+void AddPictures(CLI::App& app, Command& command) {
+  app.add_option(
+         "PATH", command.paths,
+         "JPEG, PNG or WebP files; folders: their .jpg, .jpeg, .png and .webp files, sorted")
+      ->required();
+  app.add_flag("--recursive", command.recursive, "Also the subfolders of folders");
+  app.add_option("--model", command.model, "Needed where the server holds several")
+      ->type_name("NAME");
+}
+
+void AddScheduleOptions(CLI::App& app, EmbedCommand& command) {
+  CLI::Option* r = AddParsed(
+      app, "--r", ParseR,
+      [&command](uint32_t value) { command.schedule = ConstantSchedule{value}; },
+      "Token pairs merged in each block: 0 is exact, more is faster");
+  CLI::Option* linear = AddParsed(
+      app, "--linear", ParseLinear,
+      [&command](const LinearSchedule& value) { command.schedule = value; },
+      "MEAN_R:INFLECTION, such as 16:-1: falls from 32 to 0 over the blocks");
+  CLI::Option* per_block = AddParsed(
+      app, "--per-block", ParseRList,
+      [&command](std::vector<uint32_t> value) {
+        command.schedule = PerBlockSchedule{std::move(value)};
+      },
+      "R,R,...: one a block from the first on, then none");
+  r->type_name("R")->excludes(linear)->excludes(per_block);
+  linear->type_name("R:F")->excludes(per_block);
+  per_block->type_name("LIST");
+}
+
+std::string CheckOutName(const std::string& name) {
+  if (absl::EndsWith(name, ".npy") || absl::EndsWith(name, ".jsonl")) return "";
+  return absl::StrCat("'", name, "' ends neither in .npy nor in .jsonl");
+}
+
+void AddEmbed(CLI::App& app, EmbedCommand& command) {
+  app.footer(kEmbedHelp);
+  AddPictures(app, command);
+  AddScheduleOptions(app, command);
+  CLI::Option* out =
+      app.add_option("--out", command.out, "FILE.npy or FILE.jsonl, replaced if it is there")
+          ->type_name(kFile)
+          ->check(CheckOutName);
+  app.add_flag("--resume", command.resume, "Go on with FILE if it is there")->needs(out);
+  app.add_option("--concurrency", command.concurrency, "Pictures on their way at once")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  AddParsed(
+      app, "--dtype", ParseElementType,
+      [&command](ElementType type) { command.output.element_type = type; },
+      "Of the vectors on the wire: float32, float16 or int8")
+      ->type_name("TYPE")
+      ->default_str("float32");
+  app.add_option("--dimensions", command.output.dimensions,
+                 "Keep the first N dimensions; without it all")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
+  app.add_flag(
+      "--no-normalize", [&command](int64_t) { command.output.normalize = false; },
+      "Vectors as the model gives them, instead of length 1");
+}
+
+void AddSearch(CLI::App& app, SearchCommand& command) {
+  app.footer(kSearchHelp);
+  app.add_option("QUERY", command.query, "A JPEG, PNG or WebP file")->required();
+  app.add_option("--in", command.in, "FILE.npy, as tome embed writes it")
+      ->type_name(kFile)
+      ->required();
+  app.add_option("--top", command.top, "How many to show, the most alike first")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1000000))
+      ->capture_default_str();
+}
+
+void AddCompare(CLI::App& app, CompareCommand& command) {
+  app.footer(kCompareHelp);
+  AddPictures(app, command);
+  AddParsed(
+      app, "--r", ParseRList, [&command](std::vector<uint32_t> r) { command.r = std::move(r); },
+      "R,R,...: token pairs merged in each block")
+      ->type_name("LIST")
+      ->default_str("0,4,8,13,16");
+  app.add_option("--repeat", command.repeat, "Embed N times at each r and show the median time")
+      ->type_name("N")
+      ->check(CLI::Range(1, 10000))
+      ->capture_default_str();
+}
+
+std::vector<OptionWords> WordsOf(const CLI::App& app, bool with_version) {
+  std::vector<OptionWords> words;
+  for (const CLI::Option* option : app.get_options()) {
+    if (option->get_positional() || (!with_version && option->check_lname("help"))) continue;
+    const ValueKind value = option->get_items_expected_max() == 0 ? ValueKind::kNone
+                            : option->get_type_name() == kFile    ? ValueKind::kFile
+                                                                  : ValueKind::kOther;
+    words.push_back({"--" + option->get_lnames().front(), option->get_description(), value});
+  }
+  return words;
+}
+
+ProgramWords WordsOf(const CLI::App& app) {
+  ProgramWords program;
+  program.options = WordsOf(app, true);
+  for (const CLI::App* command : app.get_subcommands({})) {
+    program.commands.push_back(
+        {command->get_name(), command->get_description(), WordsOf(*command, false)});
+  }
+  return program;
+}
+
+void AddCompletion(CLI::App& app, CLI::App& command, ExitCode& exit_code) {
+  command.footer(kCompletionHelp);
+  const auto shell = std::make_shared<std::string>();
+  command.add_option("SHELL", *shell, "bash, zsh or fish")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  command.callback([&app, &exit_code, shell] {
+    const ProgramWords program = WordsOf(app);
+    std::cout << (*shell == "bash"  ? BashCompletion(program)
+                  : *shell == "zsh" ? ZshCompletion(program)
+                                    : FishCompletion(program));
+    exit_code = kExitOk;
+  });
+}
+
+}  // namespace
+
+int RunCommandLine(int argc, char** argv) {
+  CLI::App app("Image embeddings from vision transformers with Token Merging.", "tome");
+  app.footer(kProgramHelp);
+  app.set_version_flag("--version", "tome " TOME_VERSION);
+  app.require_subcommand(1);
+  // Global options are understood behind the command, too.
+  app.fallthrough();
+  GlobalOptions global;
+  AddGlobalOptions(app, global);
+
+  ExitCode exit_code = kExitOk;
+  const auto add = [&](const std::string& name, const std::string& description, auto run) {
+    CLI::App& command = *app.add_subcommand(name, description);
+    command.callback([&exit_code, run] { exit_code = run(); });
+    return &command;
+  };
+  EmbedCommand embed;
+  AddEmbed(*add("embed", "Embed pictures: files, or folders of them",
+                [&] { return RunEmbed(global, embed); }),
+           embed);
+  SearchCommand search;
+  AddSearch(*add("search", "Find the pictures of an embedded folder that are most like one",
+                 [&] { return RunSearch(global, search); }),
+            search);
+  CompareCommand compare;
+  AddCompare(*add("compare",
+                  "Show what each r costs and saves: tokens, time, and cosine to the exact "
+                  "embedding",
+                  [&] { return RunCompare(global, compare); }),
+             compare);
+  std::string model;
+  CLI::App& models = *add("models", "List the models that the server holds",
+                          [&] { return RunModels(global, model); });
+  models.footer(kModelsHelp);
+  models.add_option("NAME", model, "Show all facts of this model, and the limits of a call");
+  std::string service = kEmbeddingServiceName;
+  CLI::App& health = *add("health", "Ask whether the server is serving",
+                          [&] { return RunHealth(global, service); });
+  health.footer(kHealthHelp);
+  health.add_option("--service", service, "Its name in the health service")
+      ->type_name("NAME")
+      ->capture_default_str();
+  AddCompletion(app, *app.add_subcommand("completion", "Print a script by which a shell completes"),
+                exit_code);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    // Zero is --help and --version.
+    return app.exit(error) == 0 ? kExitOk : kExitUsage;
+  }
+  return exit_code;
+}
+
+}  // namespace tome::client

@@ -1,0 +1,86 @@
+#ifndef TOME_CLIENT_CLI_HELP_H_
+#define TOME_CLIENT_CLI_HELP_H_
+
+// What --help says below the options: of `tome`, and of each of its commands.
+
+namespace tome::client {
+
+inline constexpr char kProgramHelp[] = R"(
+Examples:
+  tome health
+  tome models
+  tome embed photos --r 8 --out photos.npy
+  tome search cat.jpg --in photos.npy
+  tome compare cat.jpg --r 0,4,8,13,16
+  tome --server embed.example:443 --tls --token-file token embed cat.jpg
+
+Exit code: 0 all done, 1 some failed (or the server refused, or is not serving), 2 wrong command
+line, 3 no server answered, 130 interrupted.)";
+
+inline constexpr char kEmbedHelp[] = R"(
+Without --out the rows go to standard output, as to a .jsonl file.
+
+  .npy    float32 [rows, dimensions]; row i is of the picture in line i of FILE.npy.paths.txt
+  .jsonl  an object a line: path, merged_per_block, tokens_in, tokens_out, gflops, times, vector
+
+Rows are in the order of the files. A file that fails has no row; it is listed at the end, and the
+exit code is 1. Ctrl-C writes what is there and ends; pressed again it kills. Either way --resume
+goes on where the rows end, and tries what failed again. FILE.run.json tells how the rows were
+made: what would make others is refused.
+
+Examples:
+  tome embed cat.jpg                                   one vector, the server's default r
+  tome embed photos --recursive --r 8 --out photos.npy
+  tome embed photos --recursive --r 8 --out photos.npy --resume
+  tome embed photos --linear 16:-1 --out photos.jsonl  many merges early, none at the end
+  tome embed photos --r 13 --dtype int8 --dimensions 128 --out small.npy
+
+Options of every command, such as --server and --timeout: tome --help)";
+
+inline constexpr char kSearchHelp[] = R"(
+The query is embedded as FILE.npy.run.json says the rows were: of the same weights, at the same r.
+
+Examples:
+  tome search cat.jpg --in photos.npy
+  tome --json search cat.jpg --in photos.npy --top 100
+
+Options of every command, such as --server and --timeout: tome --help)";
+
+inline constexpr char kCompareHelp[] = R"(
+One picture at a time, so that the times are those of a batch of one. The cosine is to the same
+picture's embedding at r = 0, which is always embedded.
+
+Examples:
+  tome compare photos
+  tome compare cat.jpg dog.jpg --r 4,8,12,16 --repeat 5
+  tome --json compare photos --r 8
+
+Options of every command, such as --server and --timeout: tome --help)";
+
+inline constexpr char kModelsHelp[] = R"(
+Examples:
+  tome models               one line a model
+  tome models vit-s16       all facts of one, and what one call may bring
+  tome --json models        for a program
+
+Options of every command, such as --server: tome --help)";
+
+inline constexpr char kHealthHelp[] = R"(
+Exit code: 0 serving, 1 not serving or not known, 3 no answer.
+
+Examples:
+  tome health
+  tome --timeout 1s health && echo ready
+  tome health --service ""      the server as a whole
+
+Options of every command, such as --server: tome --help)";
+
+inline constexpr char kCompletionHelp[] = R"(
+Examples:
+  source <(tome completion bash)                                       in ~/.bashrc
+  source <(tome completion zsh)                                        in ~/.zshrc, after compinit
+  tome completion fish >~/.config/fish/completions/tome.fish)";
+
+}  // namespace tome::client
+
+#endif  // TOME_CLIENT_CLI_HELP_H_
