@@ -1,5 +1,6 @@
 #include "server/app.h"
 
+#include <algorithm>
 #include <chrono>
 #include <thread>
 #include <utility>
@@ -10,7 +11,13 @@
 #include "server/base/available_cores.h"
 #include "server/base/log.h"
 #include "server/base/status.h"
+#include "server/engine/cuda_engine.h"
+#include "server/engine/cuda_module.h"
+#include "server/engine/reference_check.h"
+#include "server/engine/self_test.h"
 #include "server/engine/torch_engine.h"
+#include "server/metrics/gpu_collector.h"
+#include "server/model/checkpoint.h"
 #include "server/rpc/credentials.h"
 
 namespace tome {
@@ -31,6 +38,19 @@ EmbeddingService::Options ServiceOptions(const ServerConfig& config) {
                            .max_chunks = config.max_image_chunks},
           .default_timeout = config.default_timeout,
           .maximum_timeout = config.maximum_timeout};
+}
+
+// How NVML knows these devices.
+absl::StatusOr<std::vector<GpuCollector::Gpu>> CudaGpus(const cuda::Table& module,
+                                                        const std::vector<int>& devices) {
+  std::vector<GpuCollector::Gpu> gpus;
+  for (const int device : devices) {
+    cuda::DeviceFacts facts;
+    cuda::Message message;
+    TOME_RETURN_IF_ERROR(ToStatus(module.device_facts(device, &facts, &message), message));
+    gpus.push_back({.device = absl::StrCat("cuda:", device), .bus_id = facts.bus_id});
+  }
+  return gpus;
 }
 
 }  // namespace
@@ -62,13 +82,9 @@ App::App(const ServerConfig& config, std::shared_ptr<grpc::ServerCredentials> cr
       decode_pool_("decode", ThreadsOrCores(config.decode_threads)),
       service_(decode_pool_, clock_, metrics_, ServiceOptions(config)),
       models_(
-          config,
-          [this](const ModelConfig& model) {
-            return LoadTorchEngine({.directory = model.directory,
-                                    .dtype = model.dtype,
-                                    .compute_threads = compute_threads_});
-          },
-          service_, clock_, metrics_),
+          config, [this](const ModelConfig& model) { return LoadEngines(model); },
+          [this](const std::string& model) { EndWithoutDevices(model); }, service_, clock_,
+          metrics_),
       rpc_(service_, metrics_, clock_,
            {.tokens = std::move(tokens),
             .max_message_bytes = config.max_message_bytes,
@@ -118,6 +134,50 @@ absl::Status App::Listen() {
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::vector<std::unique_ptr<Engine>>> App::LoadEngines(const ModelConfig& config) {
+  if (config_.device != "cpu") return LoadCudaEngines(config);
+  std::vector<std::unique_ptr<Engine>> engines(1);
+  TOME_ASSIGN_OR_RETURN(engines[0], LoadTorchEngine({.directory = config.directory,
+                                                     .dtype = config.dtype,
+                                                     .compute_threads = compute_threads_}));
+  return engines;
+}
+
+absl::StatusOr<std::vector<std::unique_ptr<Engine>>> App::LoadCudaEngines(
+    const ModelConfig& config) {
+  if (cuda_module_ == nullptr) TOME_RETURN_IF_ERROR(OpenCuda());
+  TOME_ASSIGN_OR_RETURN(const Checkpoint checkpoint, OpenCheckpoint(config.directory));
+  const int largest =
+      std::clamp(config_.max_batch_tokens / checkpoint.vit().tokens(), 1, config_.max_batch_images);
+  TOME_ASSIGN_OR_RETURN(
+      const std::unique_ptr<Engine> reference,
+      LoadTorchEngine({.directory = config.directory, .compute_threads = compute_threads_}));
+  std::vector<std::unique_ptr<Engine>> engines;
+  for (const int device : cuda_devices_) {
+    TOME_ASSIGN_OR_RETURN(engines.emplace_back(),
+                          LoadCudaEngine(*cuda_module_, checkpoint,
+                                         {.device = device,
+                                          .dtype = config.dtype,
+                                          .max_images = std::max(largest, kSelfTestImages),
+                                          .max_graphs = config_.cuda_graphs}));
+    TOME_RETURN_IF_ERROR(CheckAgainstReference(*engines.back(), *reference));
+  }
+  return engines;
+}
+
+absl::Status App::OpenCuda() {
+  const std::string path =
+      config_.cuda_module.empty() ? CudaModuleBesideProgram() : config_.cuda_module;
+  TOME_ASSIGN_OR_RETURN(cuda_module_, OpenCudaModule(path));
+  TOME_ASSIGN_OR_RETURN(cuda_devices_, CudaDevices(*cuda_module_, config_.device));
+  if (exposer_ != nullptr) {
+    TOME_ASSIGN_OR_RETURN(const std::vector<GpuCollector::Gpu> gpus,
+                          CudaGpus(*cuda_module_, cuda_devices_));
+    exposer_->Add(std::make_shared<GpuCollector>(OpenNvml(), gpus));
+  }
+  return absl::OkStatus();
+}
+
 void App::RequestReload() { models_.RequestReload(); }
 
 void App::RequestStop() {
@@ -132,6 +192,20 @@ bool App::StopRequested() {
   return stop_requested_;
 }
 
+void App::EndWithoutDevices(const std::string& model) {
+  LogError("no GPU is left, the server stops", {{"model", model}});
+  models_.RequestStop();
+  MutexLock lock(mu_);
+  lost_devices_ = true;
+  stop_requested_ = true;
+  stop_.NotifyAll();
+}
+
+bool App::LostDevices() {
+  MutexLock lock(mu_);
+  return lost_devices_;
+}
+
 void App::AwaitStop() {
   MutexLock lock(mu_);
   while (!stop_requested_) stop_.Wait(mu_);
@@ -139,8 +213,8 @@ void App::AwaitStop() {
 
 void App::Drain() {
   metrics_.SetServerState(ServerState::kDraining);
-  if (serving_) {
-    server_->SetServing(false);
+  if (serving_) server_->SetServing(false);
+  if (serving_ && !LostDevices()) {
     LogInfo("draining: health is NOT_SERVING, calls are still accepted",
             {{"delay", absl::FormatDuration(config_.drain_delay)}});
     std::this_thread::sleep_for(absl::ToChronoNanoseconds(config_.drain_delay));

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 
@@ -10,6 +11,8 @@
 #include "server/base/mutex.h"
 #include "server/base/thread_pool.h"
 #include "server/config/server_config.h"
+#include "server/cuda/module.h"
+#include "server/engine/engine.h"
 #include "server/metrics/exposer.h"
 #include "server/metrics/metrics.h"
 #include "server/model_store.h"
@@ -43,8 +46,12 @@ class App {
   void RequestStop() ABSL_LOCKS_EXCLUDED(mu_);
   void AwaitStop() ABSL_LOCKS_EXCLUDED(mu_);
 
-  // Health NOT_SERVING; accepts for the drain delay; then accepts no more and finishes what it has,
-  // within the grace. No delay if it never served.
+  // Whether the stop came because a model has lost its last GPU. The process is of no more use
+  // then.
+  bool LostDevices() ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Health NOT_SERVING; accepts for the drain delay, unless it can serve nothing more; then accepts
+  // no more and finishes what it has, within the grace. No delay if it never served.
   void Drain();
 
  private:
@@ -52,6 +59,13 @@ class App {
       BearerTokens tokens);
 
   absl::Status Listen();
+  // One engine a device, of the same weights; on GPUs checked against the CPU's reference pass.
+  absl::StatusOr<std::vector<std::unique_ptr<Engine>>> LoadEngines(const ModelConfig& model);
+  absl::StatusOr<std::vector<std::unique_ptr<Engine>>> LoadCudaEngines(const ModelConfig& model);
+  // Once, before the first model on a GPU.
+  absl::Status OpenCuda();
+  // A model has lost its last GPU: the process is of no more use.
+  void EndWithoutDevices(const std::string& model) ABSL_LOCKS_EXCLUDED(mu_);
   bool StopRequested() ABSL_LOCKS_EXCLUDED(mu_);
   // "HOST:PORT", or "off".
   std::string MetricsAddress() const;
@@ -64,6 +78,8 @@ class App {
   Metrics metrics_;
   std::unique_ptr<MetricsExposer> exposer_;
   ThreadPool decode_pool_;
+  const cuda::Table* cuda_module_ = nullptr;
+  std::vector<int> cuda_devices_;
   EmbeddingService service_;
   ModelStore models_;
   EmbeddingRpc rpc_;
@@ -73,6 +89,7 @@ class App {
   Mutex mu_;
   Condition stop_;
   bool stop_requested_ ABSL_GUARDED_BY(mu_) = false;
+  bool lost_devices_ ABSL_GUARDED_BY(mu_) = false;
 };
 
 }  // namespace tome

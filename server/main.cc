@@ -104,9 +104,11 @@ int Run(const ServerConfig& config, const sigset_t& signals) {
   }
   (*app)->AwaitStop();
   (*app)->Drain();
+  // An orchestrator starts a server that ended this way anew.
+  const bool lost_devices = (*app)->LostDevices();
   // While the second signal still ends what might hang.
   app->reset();
-  return 0;
+  return lost_devices ? kFailed : 0;
 }
 
 int Main(int argc, char** argv) {

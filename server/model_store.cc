@@ -66,15 +66,19 @@ class EngineInTurns final : public Engine {
   ComputeTurns& turns_;
 };
 
+// Engines on GPUs have their device to themselves.
+bool SharesCores(const ModelFacts& facts) { return facts.device == "cpu"; }
+
 }  // namespace
 
-ModelStore::ModelStore(const ServerConfig& config, LoadEngine load, EmbeddingService& service,
-                       Clock& clock, Metrics& metrics)
+ModelStore::ModelStore(const ServerConfig& config, LoadEngines load, OnEnginesLost on_engines_lost,
+                       EmbeddingService& service, Clock& clock, Metrics& metrics)
     : limits_({.max_images = config.max_batch_images,
                .max_tokens = config.max_batch_tokens,
                .max_delay = config.max_batch_delay}),
       poll_interval_(config.model_poll_interval),
       load_(std::move(load)),
+      on_engines_lost_(std::move(on_engines_lost)),
       service_(service),
       clock_(clock),
       metrics_(metrics) {
@@ -113,34 +117,48 @@ absl::Status ModelStore::Start() {
 absl::StatusOr<ModelStore::Version> ModelStore::Load(const ModelConfig& config) {
   const absl::Time begin = clock_.Now();
   Version version;
-  TOME_ASSIGN_OR_RETURN(version.engine, load_(config));
-  const ModelFacts& facts = version.engine->facts();
+  TOME_ASSIGN_OR_RETURN(version.engines, load_(config));
+  const ModelFacts& facts = version.facts();
   TOME_RETURN_IF_ERROR(CheckDefaultSchedule(config.default_schedule, facts.blocks));
   const absl::Duration load = clock_.Now() - begin;
-  TOME_RETURN_IF_ERROR(CheckNotStopped());
-  EngineInTurns engine(*version.engine, turns_);
-  const int largest = std::clamp(limits_.max_tokens / facts.tokens(), 1, limits_.max_images);
-  const std::array<int, 2> sizes = {1, std::min(largest, kWarmUpImages)};
-  TOME_ASSIGN_OR_RETURN(const absl::Duration warm_up, WarmUp(engine, sizes, clock_));
-  TOME_RETURN_IF_ERROR(CheckNotStopped());
-  TOME_RETURN_IF_ERROR(SelfTest(engine));
+  absl::Duration warm_up;
+  std::vector<Engine*> engines;
+  for (const std::unique_ptr<Engine>& engine : version.engines) {
+    TOME_ASSIGN_OR_RETURN(const absl::Duration took, Prepare(*engine));
+    warm_up += took;
+    engines.push_back(engine.get());
+  }
   LogInfo("model ready", {{"model", config.name},
                           {"architecture", facts.architecture},
                           {"dtype", facts.dtype},
                           {"weights_digest", facts.weights_digest},
+                          {"devices", engines.size()},
                           {"load", absl::FormatDuration(load)},
                           {"warm_up", absl::FormatDuration(warm_up)}});
-  version.batcher =
-      std::make_unique<Batcher>(config.name, *version.engine, clock_, metrics_, limits_);
-  version.batcher->ShareCores(turns_);
+  version.batcher = std::make_unique<Batcher>(config.name, engines, clock_, metrics_, limits_);
+  if (SharesCores(facts)) version.batcher->ShareCores(turns_);
+  version.batcher->OnEnginesLost([this, name = config.name] { on_engines_lost_(name); });
   return version;
+}
+
+absl::StatusOr<absl::Duration> ModelStore::Prepare(Engine& engine) {
+  TOME_RETURN_IF_ERROR(CheckNotStopped());
+  EngineInTurns in_turns(engine, turns_);
+  Engine& prepared = SharesCores(engine.facts()) ? in_turns : engine;
+  const int largest =
+      std::clamp(limits_.max_tokens / engine.facts().tokens(), 1, limits_.max_images);
+  const std::array<int, 2> sizes = {1, std::min(largest, kWarmUpImages)};
+  TOME_ASSIGN_OR_RETURN(const absl::Duration warm_up, WarmUp(prepared, sizes, clock_));
+  TOME_RETURN_IF_ERROR(CheckNotStopped());
+  TOME_RETURN_IF_ERROR(SelfTest(prepared));
+  return warm_up;
 }
 
 void ModelStore::Serve() {
   std::vector<ServedModel> served;
   for (const Model& model : models_) {
     served.push_back({.name = model.config.name,
-                      .facts = &model.version.engine->facts(),
+                      .facts = &model.version.facts(),
                       .admission = model.admission.get(),
                       .batcher = model.version.batcher.get(),
                       .default_schedule = model.config.default_schedule});
@@ -211,7 +229,7 @@ void ModelStore::Replace(Model& model, const std::string& directory_state) {
     LogError("model not replaced: the new version cannot serve, the old one goes on",
              {{"model", model.config.name},
               {"reason", version.status().message()},
-              {"weights_digest", model.version.engine->facts().weights_digest}});
+              {"weights_digest", model.version.facts().weights_digest}});
     return;
   }
   version->batcher->Start();
@@ -219,8 +237,8 @@ void ModelStore::Replace(Model& model, const std::string& directory_state) {
   model.loaded = directory_state;
   Serve();
   LogInfo("model replaced", {{"model", model.config.name},
-                             {"old_weights_digest", old.engine->facts().weights_digest},
-                             {"weights_digest", model.version.engine->facts().weights_digest}});
+                             {"old_weights_digest", old.facts().weights_digest},
+                             {"weights_digest", model.version.facts().weights_digest}});
   service_.AwaitReplaced();
 }
 

@@ -31,13 +31,16 @@ namespace tome {
 // Start and Watch are called once, by one thread, everything else from any.
 class ModelStore {
  public:
-  using LoadEngine =
-      std::function<absl::StatusOr<std::unique_ptr<Engine>>(const ModelConfig& model)>;
+  // 1 or more engines of the same weights and type, one a device.
+  using Engines = std::vector<std::unique_ptr<Engine>>;
+  using LoadEngines = std::function<absl::StatusOr<Engines>(const ModelConfig& model)>;
+  using OnEnginesLost = std::function<void(const std::string& model)>;
 
   // Of `config`: the models, the batches' limits, the poll interval. The references outlive the
-  // store; `service` calls its models no more when it is destroyed.
-  ModelStore(const ServerConfig& config, LoadEngine load, EmbeddingService& service, Clock& clock,
-             Metrics& metrics);
+  // store; `service` calls its models no more when it is destroyed. `on_engines_lost` is called, on
+  // a compute thread, for a model that has no engine left.
+  ModelStore(const ServerConfig& config, LoadEngines load, OnEnginesLost on_engines_lost,
+             EmbeddingService& service, Clock& clock, Metrics& metrics);
   // RequestStop, and waits for what is under way.
   ~ModelStore();
   ModelStore(const ModelStore&) = delete;
@@ -59,9 +62,11 @@ class ModelStore {
   void RequestStop() ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
-  // One version of a model. The batcher ends before its engine.
+  // One version of a model. The batcher ends before its engines.
   struct Version {
-    std::unique_ptr<Engine> engine;
+    const ModelFacts& facts() const { return engines.front()->facts(); }
+
+    Engines engines;
     std::unique_ptr<Batcher> batcher;
   };
 
@@ -76,6 +81,8 @@ class ModelStore {
   };
 
   absl::StatusOr<Version> Load(const ModelConfig& config);
+  // WarmUp and SelfTest; what the first took.
+  absl::StatusOr<absl::Duration> Prepare(Engine& engine);
   // The service serves the current versions.
   void Serve();
   void WatchDirectories() ABSL_LOCKS_EXCLUDED(mu_);
@@ -88,7 +95,8 @@ class ModelStore {
   // Constant after construction.
   const Batcher::Limits limits_;
   const absl::Duration poll_interval_;  // zero: no polls
-  const LoadEngine load_;
+  const LoadEngines load_;
+  const OnEnginesLost on_engines_lost_;
   EmbeddingService& service_;
   Clock& clock_;
   Metrics& metrics_;

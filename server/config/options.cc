@@ -7,6 +7,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
@@ -98,22 +99,21 @@ absl::Status CheckAddressOrEmpty(absl::string_view text) {
 }
 
 absl::Status CheckDevice(absl::string_view text) {
-  if (text == "cpu") return absl::OkStatus();
-  if (text == "cuda" || absl::StartsWith(text, "cuda:")) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("\"", text, "\": this build has no CUDA engine, use cpu"));
+  absl::string_view gpu = text;
+  int number = 0;
+  if (text == "cpu" || text == "cuda" || text == "cuda:all") return absl::OkStatus();
+  if (absl::ConsumePrefix(&gpu, "cuda:") && !gpu.empty() &&
+      std::all_of(gpu.begin(), gpu.end(), absl::ascii_isdigit) && absl::SimpleAtoi(gpu, &number)) {
+    return absl::OkStatus();
   }
-  return absl::InvalidArgumentError(absl::StrCat("\"", text, "\" is not a device, use cpu"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("\"", text, "\" is not a device, use cpu, cuda, cuda:N or cuda:all"));
 }
 
 absl::Status CheckDtype(absl::string_view text) {
-  if (text == "float32" || text == "bfloat16") return absl::OkStatus();
-  if (text == "float16") {
-    return absl::InvalidArgumentError(
-        "\"float16\" needs a CUDA device; the CPU computes in float32 or bfloat16");
-  }
+  if (text == "float32" || text == "float16" || text == "bfloat16") return absl::OkStatus();
   return absl::InvalidArgumentError(
-      absl::StrCat("\"", text, "\" is not a dtype, use float32 or bfloat16"));
+      absl::StrCat("\"", text, "\" is not a dtype, use float32, float16 or bfloat16"));
 }
 
 absl::Status CheckLogLevel(absl::string_view text) {
@@ -199,6 +199,7 @@ std::vector<Option> MakeOptions() {
   // JPEG's own limit.
   constexpr int kLongestSide = 65'535;
   constexpr int kMostScans = 1000;
+  constexpr int kMostGraphs = 10'000;
   constexpr int kMostChunks = 1 << 24;
   // gRPC counts a message's bytes in an int.
   constexpr int64_t kMostBytes = int64_t{2047} << 20;
@@ -212,9 +213,20 @@ std::vector<Option> MakeOptions() {
               "A checkpoint to serve: a directory with config.json and model.safetensors. NAME is "
               "what requests call it, by default the last part of DIR. Repeat the flag for "
               "several; the environment separates them by commas. At least one."}),
-      Text({"device", "Models", "DEVICE", "Where to compute: cpu."}, &C::device, CheckDevice),
-      Text({"dtype", "Models", "DTYPE", "What to compute in: float32 or bfloat16."}, &C::dtype,
-           CheckDtype),
+      Text({"device", "Models", "DEVICE",
+            "Where to compute: cpu, cuda (the first GPU), cuda:N or cuda:all, which serves each "
+            "model on every GPU."},
+           &C::device, CheckDevice),
+      Text({"dtype", "Models", "DTYPE",
+            "What to compute in: float32, bfloat16, or on GPUs float16."},
+           &C::dtype, CheckDtype),
+      Text({"cuda-module", "Models", "FILE",
+            "libtome_cuda.so, the engine on GPUs. Empty: beside this program."},
+           &C::cuda_module, Anything),
+      Number(
+          {"cuda-graphs", "Models", "N",
+           "Batch plans that recur, kept on a GPU as CUDA graphs, which launch faster. 0: none."},
+          &C::cuda_graphs, 0, kMostGraphs),
       DefaultSchedule(
           {"default-r", "Models", "R",
            "How many token pairs each block merges where a request does not say. 0 is the exact "

@@ -288,6 +288,7 @@ class CrossChecks {
           "model: none is given, at least one is needed: --model [NAME=]DIR, TOME_MODEL, or a "
           "section [model.NAME] of the --config file");
     }
+    TOME_RETURN_IF_ERROR(CheckDtypes());
     TOME_RETURN_IF_ERROR(CheckAtMost("default-timeout", "maximum-timeout",
                                      config_.default_timeout <= config_.maximum_timeout));
     TOME_RETURN_IF_ERROR(CheckAtMost("max-batch-images", "max-admitted-images",
@@ -302,6 +303,17 @@ class CrossChecks {
  private:
   std::string Show(const std::string& option) const { return FindOption(option)->show(config_); }
   const std::string& Source(const std::string& option) const { return sources_.options.at(option); }
+
+  absl::Status CheckDtypes() const {
+    for (const ModelConfig& model : config_.models) {
+      if (config_.device != "cpu" || model.dtype != "float16") continue;
+      const std::string& source = sources_.models.at(model.name).at("dtype");
+      return Problem("dtype", source,
+                     absl::StrCat("\"float16\" needs a GPU, device (", Source("device"),
+                                  ") is cpu, which computes in float32 or bfloat16"));
+    }
+    return absl::OkStatus();
+  }
 
   absl::Status CheckAtMost(const std::string& smaller, const std::string& larger,
                            bool holds) const {

@@ -30,7 +30,9 @@ struct ServerConfig {
   std::vector<ModelConfig> models;
   std::string listen = "127.0.0.1:50051";
   std::string metrics_listen = "127.0.0.1:9464";  // empty: no metrics endpoint
-  std::string device = "cpu";
+  std::string device = "cpu";                     // "cuda", "cuda:N", "cuda:all"
+  std::string cuda_module;  // a file; empty: libtome_cuda.so beside the program
+  int cuda_graphs = 64;     // of a model on a GPU
   std::string dtype = "float32";
   MergeSchedule default_schedule;                          // --default-r
   absl::Duration model_poll_interval = absl::Seconds(10);  // 0: directories are not looked at

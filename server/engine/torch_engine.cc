@@ -16,35 +16,13 @@
 
 #include "server/base/log.h"
 #include "server/base/status.h"
+#include "server/engine/model_facts.h"
 #include "server/model/checkpoint.h"
 #include "server/model/reference_pass.h"
 #include "server/model/vit_weights.h"
 
 namespace tome {
 namespace {
-
-ModelFacts FactsOf(const Checkpoint& checkpoint, const std::string& dtype) {
-  const VitDescription& vit = checkpoint.vit();
-  ModelFacts facts;
-  facts.architecture = vit.architecture;
-  facts.family = vit.family;
-  facts.dtype = dtype;
-  facts.device = "cpu";
-  facts.weights_digest = checkpoint.weights_digest;
-  facts.preprocessing = vit.preprocessing;
-  facts.patch_size = vit.patch_size;
-  facts.grid_height = vit.grid_height;
-  facts.grid_width = vit.grid_width;
-  facts.prefix_tokens = vit.prefix_tokens();
-  facts.blocks = vit.blocks;
-  facts.block_shape = {.token_dim = vit.token_dim,
-                       .mlp_hidden_dim = vit.mlp_hidden_dim,
-                       .gated_mlp = vit.mlp == VitMlp::kSwiGlu};
-  facts.embedding_dim = vit.embedding_dim();
-  facts.class_token = vit.class_token;
-  facts.proportional_attention = vit.proportional_attention;
-  return facts;
-}
 
 absl::StatusOr<c10::ScalarType> ComputeType(const std::string& dtype) {
   if (dtype == "float32") return c10::ScalarType::Float;
@@ -102,7 +80,7 @@ class TorchEngine final : public Engine {
     const c10::InferenceMode inference;
     // The thread count is kept by thread; a thread that never ran Torch has its own default.
     at::init_num_threads();
-    const MergePlan plan = PlanOf(images);
+    const MergePlan plan = PlanOf(facts_, images);
     std::vector<VitPooling> pooling;
     for (const EngineImage& image : images) pooling.push_back(PoolingOf(image.pooling));
     const PassResult pass = pass_.Run(pass_.NormalizePixels(Pixels(images)), plan, pooling);
@@ -124,16 +102,6 @@ class TorchEngine final : public Engine {
         break;
     }
     return own_pooling_;
-  }
-
-  MergePlan PlanOf(std::span<const EngineImage> images) const {
-    std::vector<MergePlan::Image> planned;
-    for (const EngineImage& image : images) {
-      planned.push_back(
-          {.tokens = facts_.tokens(),
-           .merges_per_block = {image.merges_per_block.begin(), image.merges_per_block.end()}});
-    }
-    return MergePlan(planned, facts_.blocks, facts_.prefix_tokens);
   }
 
   // [images, height, width, 3] uint8.
@@ -197,7 +165,7 @@ absl::StatusOr<std::unique_ptr<Engine>> LoadTorchEngine(const TorchEngineOptions
     const c10::InferenceMode inference;
     SetThreads(options.compute_threads);
     engine = std::make_unique<TorchEngine>(
-        FactsOf(checkpoint, options.dtype), checkpoint.vit().pooling,
+        FactsOf(checkpoint, options.dtype, "cpu"), checkpoint.vit().pooling,
         ReferencePass(checkpoint.vit(), LoadVitWeights(checkpoint.tensors, compute_type)));
   }));
   return engine;

@@ -43,7 +43,10 @@ Batcher::Batcher(std::string model, const std::vector<Engine*>& engines, Clock& 
       max_delay_(limits.max_delay),
       images_per_batch_(ImagesPerBatch(limits, tokens_)),
       workers_left_(engines.size()) {
-  for (Engine* engine : engines) workers_.emplace_back(*engine);
+  for (Engine* engine : engines) {
+    workers_.emplace_back(*engine);
+    metrics_.AddDevice(engine->facts().device);
+  }
 }
 
 Batcher::~Batcher() { Stop(); }
@@ -188,6 +191,12 @@ void Batcher::EndRun(Worker& worker, absl::Time begin) {
     const absl::Time now = clock_.Now();
     metrics_.EngineBusy(worker.engine.facts().device, now - std::max(begin, worker.busy_until));
     worker.busy_until = now;
+    const EngineStatistics counted = worker.engine.statistics();
+    metrics_.EnginePasses(worker.engine.facts().device,
+                          counted.graph_runs - worker.counted.graph_runs,
+                          counted.eager_runs - worker.counted.eager_runs,
+                          absl::Seconds(counted.copy_seconds - worker.counted.copy_seconds));
+    worker.counted = counted;
     --worker.running;
     if (worker.engine.lost() && !worker.lost) {
       worker.lost = true;

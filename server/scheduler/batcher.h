@@ -107,6 +107,7 @@ class Batcher {
     int running = 0;  // batches
     bool lost = false;
     absl::Time busy_until = absl::InfinitePast();  // counted as busy so far
+    EngineStatistics counted;                      // likewise
   };
 
   void RunBatches(Worker& worker) ABSL_LOCKS_EXCLUDED(mu_);

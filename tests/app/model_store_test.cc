@@ -61,11 +61,12 @@ class ModelStoreTest : public ::testing::Test {
                                .max_admitted_images = 4});
     }
     store_ = std::make_unique<ModelStore>(
-        config, [this](const ModelConfig& model) { return Load(model); }, service_, clock_,
-        metrics_);
+        config, [this](const ModelConfig& model) { return Load(model); },
+        [](const std::string& model) { ADD_FAILURE() << model << " has lost its engine"; },
+        service_, clock_, metrics_);
   }
 
-  absl::StatusOr<std::unique_ptr<Engine>> Load(const ModelConfig& model) {
+  absl::StatusOr<ModelStore::Engines> Load(const ModelConfig& model) {
     std::string weights;
     std::ifstream(model.directory + "/weights") >> weights;
     if (weights == "bad") return absl::InvalidArgumentError("weights: bad");
@@ -73,7 +74,9 @@ class ModelStoreTest : public ::testing::Test {
     facts.weights_digest = weights;
     auto engine = std::make_unique<FakeEngine>(facts);
     if (on_run_) engine->OnRun(on_run_);
-    return engine;
+    ModelStore::Engines engines;
+    engines.push_back(std::move(engine));
+    return engines;
   }
 
   Outcome<EmbedAnswer> Embed(const std::string& model) {

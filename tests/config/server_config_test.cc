@@ -94,9 +94,8 @@ TEST(ParseCommandLineTest, EveryOptionHasItsFlagItsVariableAndItsKey) {
     if (option.value == "DURATION") value = "7s";
     if (option.value == "BYTES") value = "30MiB";
     if (option.value == "FILE") value = "/f";
-    if (option.name != "device") {
-      ASSERT_NE(value, standard) << option.name;
-    }
+    if (option.name == "device") value = "cuda:1";
+    ASSERT_NE(value, standard) << option.name;
     // What other options have to say for this value to be allowed.
     Strings base = {"--model=/m"};
     if (option.name == "maximum-timeout") base.push_back("--default-timeout=1s");
@@ -330,14 +329,21 @@ TEST(ParseCommandLineTest, OptionsThatContradictEachOtherStopTheServer) {
             32);
 }
 
-TEST(ParseCommandLineTest, ADeviceOrDtypeThatThisBuildLacksIsNamed) {
-  for (const std::string device : {"cuda", "cuda:1", "cuda:all"}) {
-    EXPECT_EQ(ErrorOf({"--model=/m", "--device=" + device}),
-              "device (flag --device): \"" + device + "\": this build has no CUDA engine, use cpu");
+TEST(ParseCommandLineTest, ADeviceOrDtypeThatThereIsNotIsNamed) {
+  EXPECT_THAT(ErrorOf({"--model=/m", "--device=tpu"}),
+              HasSubstr("\"tpu\" is not a device, use cpu, cuda, cuda:N or cuda:all"));
+  for (const std::string device : {"cuda:", "cuda:x", "cuda:-1", "cuda:99999999999"}) {
+    EXPECT_THAT(ErrorOf({"--model=/m", "--device=" + device}), HasSubstr("is not a device"));
   }
-  EXPECT_THAT(ErrorOf({"--model=/m", "--device=tpu"}), HasSubstr("\"tpu\" is not a device"));
-  EXPECT_THAT(ErrorOf({"--model=/m", "--dtype=float16"}), HasSubstr("needs a CUDA device"));
-  EXPECT_THAT(ErrorOf({"--model=/m", "--dtype=float64"}), HasSubstr("use float32 or bfloat16"));
+  EXPECT_EQ(
+      ErrorOf({"--model=/m", "--dtype=float16"}),
+      "dtype (flag --dtype): \"float16\" needs a GPU, device (default) is cpu, which computes "
+      "in float32 or bfloat16");
+  for (const std::string device : {"cuda", "cuda:1", "cuda:all"}) {
+    EXPECT_TRUE(ParseCommandLine({"--model=/m", "--dtype=float16", "--device=" + device}, {}).ok());
+  }
+  EXPECT_THAT(ErrorOf({"--model=/m", "--dtype=float64"}),
+              HasSubstr("use float32, float16 or bfloat16"));
 }
 
 TEST(ParseCommandLineTest, AServicesVariablesOfKubernetesAreExplained) {

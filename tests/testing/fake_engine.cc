@@ -36,8 +36,8 @@ std::vector<absl::StatusOr<EmbeddedImage>> FakeEngine::Run(std::span<const Engin
   std::function<void()> on_run;
   {
     MutexLock lock(mu_);
-    EXPECT_FALSE(running_) << "two calls of Run at a time";
-    running_ = true;
+    EXPECT_LT(running_, facts_.concurrent_runs) << "calls of Run at a time";
+    ++running_;
     Batch& batch = batches_.emplace_back();
     for (const EngineImage& image : images) {
       batch.push_back(
@@ -53,7 +53,7 @@ std::vector<absl::StatusOr<EmbeddedImage>> FakeEngine::Run(std::span<const Engin
   if (on_run) on_run();
 
   MutexLock lock(mu_);
-  running_ = false;
+  --running_;
   std::vector<absl::StatusOr<EmbeddedImage>> results;
   for (const EngineImage& image : images.first(images.size() - left_out_)) {
     if (failure_.ok()) {
@@ -119,6 +119,27 @@ void FakeEngine::OnRun(std::function<void()> on_run) {
 void FakeEngine::FailWith(absl::Status failure) {
   MutexLock lock(mu_);
   failure_ = std::move(failure);
+}
+
+void FakeEngine::Lose() {
+  MutexLock lock(mu_);
+  lost_ = true;
+  failure_ = absl::UnavailableError("the GPU is lost");
+}
+
+bool FakeEngine::lost() const {
+  MutexLock lock(mu_);
+  return lost_;
+}
+
+void FakeEngine::Count(const EngineStatistics& statistics) {
+  MutexLock lock(mu_);
+  statistics_ = statistics;
+}
+
+EngineStatistics FakeEngine::statistics() const {
+  MutexLock lock(mu_);
+  return statistics_;
 }
 
 void FakeEngine::LeaveOutResults(int count) {
