@@ -2,27 +2,40 @@
 # From a fresh Debian 12 to embeddings of real photographs: installs, builds, serves, asks, shows, stops.
 #   deploy/quickstart.sh           prints a table of r against cost and similarity, then stops the server
 #   deploy/quickstart.sh --serve   leaves the server running on 127.0.0.1:50051, metrics on 127.0.0.1:9464
+#   deploy/quickstart.sh --cuda [--serve]   the same on the first GPU, in bfloat16; installs nvcc where it is missing
 # Run again, it skips what is done.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 serve=false
-case "${1-}" in
-  "") ;;
-  --serve) serve=true ;;
-  *) sed -n '2,5s/^# \?//p' "$0"; [[ $1 == --help || $1 == -h ]] && exit 0; exit 2 ;;
-esac
+cuda=false
+for argument; do
+  case "$argument" in
+    --serve) serve=true ;;
+    --cuda) cuda=true ;;
+    *) sed -n '2,6s/^# \?//p' "$0"; [[ $argument == --help || $argument == -h ]] && exit 0; exit 2 ;;
+  esac
+done
 
-deploy/setup.sh
+setup=(deploy/setup.sh)
+targets=(tome-server tome)
+device=()
+if $cuda; then
+  setup+=(--cuda)
+  targets+=(tome_cuda)
+  device=(--device cuda --dtype bfloat16)
+fi
+"${setup[@]}"
 
 echo "quickstart: building into build/release (minutes the first time)"
 mkdir -p build
 # A build folder that tests/run.sh or a developer configured keeps its tests.
 configure=(cmake --preset release)
 [[ -f build/release/CMakeCache.txt ]] || configure+=(-DTOME_BUILD_TESTS=OFF)
+if $cuda; then configure+=(-DTOME_BUILD_CUDA=ON); fi
 {
   "${configure[@]}"
-  cmake --build --preset release --target tome-server tome
+  cmake --build --preset release --target "${targets[@]}"
 } >build/quickstart-build.log 2>&1 || { tail -n 40 build/quickstart-build.log; echo "quickstart: the build failed" >&2; exit 1; }
 
 model=build/models/random-vit-s16
@@ -34,7 +47,7 @@ echo "quickstart: serving a ViT-S/16 of seeded random weights: its cost is real,
 log=build/quickstart-server.log
 listen=(--listen 127.0.0.1:0 --metrics-listen 127.0.0.1:0 --drain-delay 0s)
 if $serve; then listen=(--listen 127.0.0.1:50051 --metrics-listen 127.0.0.1:9464); fi
-setsid build/release/bin/tome-server --model "vit-s16=$model" "${listen[@]}" </dev/null >"$log" 2>&1 &
+setsid build/release/bin/tome-server --model "vit-s16=$model" ${device[@]+"${device[@]}"} "${listen[@]}" </dev/null >"$log" 2>&1 &
 server=$!
 trap 'kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true' EXIT
 

@@ -1,11 +1,9 @@
 #include "server/app.h"
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <thread>
 #include <utility>
-#include <variant>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
@@ -13,15 +11,17 @@
 #include "server/base/available_cores.h"
 #include "server/base/log.h"
 #include "server/base/status.h"
+#include "server/engine/cuda_engine.h"
+#include "server/engine/cuda_module.h"
+#include "server/engine/reference_check.h"
 #include "server/engine/self_test.h"
 #include "server/engine/torch_engine.h"
-#include "server/engine/warm_up.h"
+#include "server/metrics/gpu_collector.h"
+#include "server/model/checkpoint.h"
 #include "server/rpc/credentials.h"
 
 namespace tome {
 namespace {
-
-constexpr int kWarmUpImages = 8;
 
 // The same error, with what it is about in front.
 absl::Status About(absl::string_view what, const absl::Status& status) {
@@ -40,14 +40,17 @@ EmbeddingService::Options ServiceOptions(const ServerConfig& config) {
           .maximum_timeout = config.maximum_timeout};
 }
 
-// The list of a per-block default is only now seen beside the model's blocks.
-absl::Status CheckDefaultSchedule(const MergeSchedule& schedule, int blocks) {
-  const auto* per_block = std::get_if<MergeSchedule::PerBlock>(&schedule.kind());
-  if (per_block == nullptr || static_cast<int>(per_block->r.size()) <= blocks) {
-    return absl::OkStatus();
+// How NVML knows these devices.
+absl::StatusOr<std::vector<GpuCollector::Gpu>> CudaGpus(const cuda::Table& module,
+                                                        const std::vector<int>& devices) {
+  std::vector<GpuCollector::Gpu> gpus;
+  for (const int device : devices) {
+    cuda::DeviceFacts facts;
+    cuda::Message message;
+    TOME_RETURN_IF_ERROR(ToStatus(module.device_facts(device, &facts, &message), message));
+    gpus.push_back({.device = absl::StrCat("cuda:", device), .bus_id = facts.bus_id});
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat("default-r: lists ", per_block->r.size(), " blocks, the model has ", blocks));
+  return gpus;
 }
 
 }  // namespace
@@ -76,9 +79,12 @@ App::App(const ServerConfig& config, std::shared_ptr<grpc::ServerCredentials> cr
       credentials_(std::move(credentials)),
       compute_threads_(ThreadsOrCores(config.compute_threads)),
       clock_(Clock::Steady()),
-      admission_(config.max_admitted_images, clock_, metrics_),
       decode_pool_("decode", ThreadsOrCores(config.decode_threads)),
-      service_(admission_, decode_pool_, clock_, metrics_, ServiceOptions(config)),
+      service_(decode_pool_, clock_, metrics_, ServiceOptions(config)),
+      models_(
+          config, [this](const ModelConfig& model) { return LoadEngines(model); },
+          [this](const std::string& model) { EndWithoutDevices(model); }, service_, clock_,
+          metrics_),
       rpc_(service_, metrics_, clock_,
            {.tokens = std::move(tokens),
             .max_message_bytes = config.max_message_bytes,
@@ -97,19 +103,10 @@ absl::Status App::Start() {
                        {"metrics", MetricsAddress()},
                        {"models", config_.models.size()},
                        {"compute_threads", compute_threads_}});
-  std::vector<ServedModel> served;
-  for (const ModelConfig& model : config_.models) {
-    absl::StatusOr<Model> loaded = LoadModel(model);
-    if (StopRequested()) return absl::OkStatus();
-    if (!loaded.ok()) return About(absl::StrCat("model ", model.name), loaded.status());
-    served.push_back({.name = model.name,
-                      .facts = &loaded->engine->facts(),
-                      .batcher = loaded->batcher.get(),
-                      .default_schedule = model.default_schedule});
-    models_.push_back(*std::move(loaded));
-  }
-  for (const Model& model : models_) model.batcher->Start();
-  service_.Serve(std::move(served));
+  const absl::Status loaded = models_.Start();
+  if (StopRequested()) return absl::OkStatus();
+  if (!loaded.ok()) return loaded;
+  models_.Watch();
   server_->SetServing(true);
   metrics_.SetServerState(ServerState::kServing);
   serving_ = true;
@@ -122,45 +119,69 @@ absl::Status App::Listen() {
   if (!config_.metrics_listen.empty()) {
     TOME_ASSIGN_OR_RETURN(exposer_, MetricsExposer::Start(config_.metrics_listen, metrics_));
   }
-  TOME_ASSIGN_OR_RETURN(server_, RpcServer::Start({.listen = config_.listen,
-                                                   .credentials = credentials_,
-                                                   .max_message_bytes = config_.max_message_bytes},
-                                                  rpc_));
+  TOME_ASSIGN_OR_RETURN(
+      server_, RpcServer::Start({.listen = config_.listen,
+                                 .credentials = credentials_,
+                                 .max_message_bytes = config_.max_message_bytes,
+                                 .max_receive_bytes = config_.max_receive_bytes,
+                                 .max_connection_calls = config_.max_connection_calls,
+                                 .keepalive_time = config_.keepalive_time,
+                                 .keepalive_timeout = config_.keepalive_timeout,
+                                 .min_ping_interval = config_.min_ping_interval,
+                                 .max_connection_age = config_.max_connection_age,
+                                 .max_connection_age_grace = config_.max_connection_age_grace},
+                                rpc_));
   return absl::OkStatus();
 }
 
-absl::StatusOr<App::Model> App::LoadModel(const ModelConfig& config) {
-  const absl::Time begin = clock_.Now();
-  Model model;
-  TOME_ASSIGN_OR_RETURN(model.engine, LoadTorchEngine({.directory = config.directory,
-                                                       .dtype = config.dtype,
-                                                       .compute_threads = compute_threads_}));
-  const ModelFacts& facts = model.engine->facts();
-  TOME_RETURN_IF_ERROR(CheckDefaultSchedule(config.default_schedule, facts.blocks));
-  const absl::Duration load = clock_.Now() - begin;
-  TOME_RETURN_IF_ERROR(CheckNotStopped());
-  const int largest =
-      std::clamp(config_.max_batch_tokens / facts.tokens(), 1, config_.max_batch_images);
-  const std::array<int, 2> sizes = {1, std::min(largest, kWarmUpImages)};
-  TOME_ASSIGN_OR_RETURN(const absl::Duration warm_up, WarmUp(*model.engine, sizes, clock_));
-  TOME_RETURN_IF_ERROR(CheckNotStopped());
-  TOME_RETURN_IF_ERROR(SelfTest(*model.engine));
-  LogInfo("model ready", {{"model", config.name},
-                          {"architecture", facts.architecture},
-                          {"dtype", facts.dtype},
-                          {"weights_digest", facts.weights_digest},
-                          {"load", absl::FormatDuration(load)},
-                          {"warm_up", absl::FormatDuration(warm_up)}});
-  model.batcher = std::make_unique<Batcher>(config.name, *model.engine, clock_, metrics_,
-                                            Batcher::Limits{
-                                                .max_images = config_.max_batch_images,
-                                                .max_tokens = config_.max_batch_tokens,
-                                                .max_delay = config_.max_batch_delay,
-                                            });
-  return model;
+absl::StatusOr<std::vector<std::unique_ptr<Engine>>> App::LoadEngines(const ModelConfig& config) {
+  if (config_.device != "cpu") return LoadCudaEngines(config);
+  std::vector<std::unique_ptr<Engine>> engines(1);
+  TOME_ASSIGN_OR_RETURN(engines[0], LoadTorchEngine({.directory = config.directory,
+                                                     .dtype = config.dtype,
+                                                     .compute_threads = compute_threads_}));
+  return engines;
 }
 
+absl::StatusOr<std::vector<std::unique_ptr<Engine>>> App::LoadCudaEngines(
+    const ModelConfig& config) {
+  if (cuda_module_ == nullptr) TOME_RETURN_IF_ERROR(OpenCuda());
+  TOME_ASSIGN_OR_RETURN(const Checkpoint checkpoint, OpenCheckpoint(config.directory));
+  const int largest =
+      std::clamp(config_.max_batch_tokens / checkpoint.vit().tokens(), 1, config_.max_batch_images);
+  TOME_ASSIGN_OR_RETURN(
+      const std::unique_ptr<Engine> reference,
+      LoadTorchEngine({.directory = config.directory, .compute_threads = compute_threads_}));
+  std::vector<std::unique_ptr<Engine>> engines;
+  for (const int device : cuda_devices_) {
+    TOME_ASSIGN_OR_RETURN(engines.emplace_back(),
+                          LoadCudaEngine(*cuda_module_, checkpoint,
+                                         {.device = device,
+                                          .dtype = config.dtype,
+                                          .max_images = std::max(largest, kSelfTestImages),
+                                          .max_graphs = config_.cuda_graphs}));
+    TOME_RETURN_IF_ERROR(CheckAgainstReference(*engines.back(), *reference));
+  }
+  return engines;
+}
+
+absl::Status App::OpenCuda() {
+  const std::string path =
+      config_.cuda_module.empty() ? CudaModuleBesideProgram() : config_.cuda_module;
+  TOME_ASSIGN_OR_RETURN(cuda_module_, OpenCudaModule(path));
+  TOME_ASSIGN_OR_RETURN(cuda_devices_, CudaDevices(*cuda_module_, config_.device));
+  if (exposer_ != nullptr) {
+    TOME_ASSIGN_OR_RETURN(const std::vector<GpuCollector::Gpu> gpus,
+                          CudaGpus(*cuda_module_, cuda_devices_));
+    exposer_->Add(std::make_shared<GpuCollector>(OpenNvml(), gpus));
+  }
+  return absl::OkStatus();
+}
+
+void App::RequestReload() { models_.RequestReload(); }
+
 void App::RequestStop() {
+  models_.RequestStop();
   MutexLock lock(mu_);
   stop_requested_ = true;
   stop_.NotifyAll();
@@ -171,8 +192,18 @@ bool App::StopRequested() {
   return stop_requested_;
 }
 
-absl::Status App::CheckNotStopped() {
-  return StopRequested() ? absl::CancelledError("stopped") : absl::OkStatus();
+void App::EndWithoutDevices(const std::string& model) {
+  LogError("no GPU is left, the server stops", {{"model", model}});
+  models_.RequestStop();
+  MutexLock lock(mu_);
+  lost_devices_ = true;
+  stop_requested_ = true;
+  stop_.NotifyAll();
+}
+
+bool App::LostDevices() {
+  MutexLock lock(mu_);
+  return lost_devices_;
 }
 
 void App::AwaitStop() {
@@ -182,8 +213,8 @@ void App::AwaitStop() {
 
 void App::Drain() {
   metrics_.SetServerState(ServerState::kDraining);
-  if (serving_) {
-    server_->SetServing(false);
+  if (serving_) server_->SetServing(false);
+  if (serving_ && !LostDevices()) {
     LogInfo("draining: health is NOT_SERVING, calls are still accepted",
             {{"delay", absl::FormatDuration(config_.drain_delay)}});
     std::this_thread::sleep_for(absl::ToChronoNanoseconds(config_.drain_delay));

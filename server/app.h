@@ -11,13 +11,13 @@
 #include "server/base/mutex.h"
 #include "server/base/thread_pool.h"
 #include "server/config/server_config.h"
+#include "server/cuda/module.h"
 #include "server/engine/engine.h"
 #include "server/metrics/exposer.h"
 #include "server/metrics/metrics.h"
+#include "server/model_store.h"
 #include "server/rpc/embedding_rpc.h"
 #include "server/rpc/server.h"
-#include "server/scheduler/admission.h"
-#include "server/scheduler/batcher.h"
 #include "server/service/embedding_service.h"
 
 namespace tome {
@@ -39,28 +39,34 @@ class App {
   // cannot serve, in one line.
   absl::Status Start();
 
+  // Replaces the models whose directories have changed, once the server serves. From any thread.
+  void RequestReload();
+
   // Ends Start early, or AwaitStop. From any thread, not from a signal handler.
   void RequestStop() ABSL_LOCKS_EXCLUDED(mu_);
   void AwaitStop() ABSL_LOCKS_EXCLUDED(mu_);
 
-  // Health NOT_SERVING; accepts for the drain delay; then accepts no more and finishes what it has,
-  // within the grace. No delay if it never served.
+  // Whether the stop came because a model has lost its last GPU. The process is of no more use
+  // then.
+  bool LostDevices() ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Health NOT_SERVING; accepts for the drain delay, unless it can serve nothing more; then accepts
+  // no more and finishes what it has, within the grace. No delay if it never served.
   void Drain();
 
  private:
-  struct Model {
-    std::unique_ptr<Engine> engine;
-    std::unique_ptr<Batcher> batcher;
-  };
-
   App(const ServerConfig& config, std::shared_ptr<grpc::ServerCredentials> credentials,
       BearerTokens tokens);
 
   absl::Status Listen();
-  // CANCELLED if a stop is requested meanwhile.
-  absl::StatusOr<Model> LoadModel(const ModelConfig& model);
+  // One engine a device, of the same weights; on GPUs checked against the CPU's reference pass.
+  absl::StatusOr<std::vector<std::unique_ptr<Engine>>> LoadEngines(const ModelConfig& model);
+  absl::StatusOr<std::vector<std::unique_ptr<Engine>>> LoadCudaEngines(const ModelConfig& model);
+  // Once, before the first model on a GPU.
+  absl::Status OpenCuda();
+  // A model has lost its last GPU: the process is of no more use.
+  void EndWithoutDevices(const std::string& model) ABSL_LOCKS_EXCLUDED(mu_);
   bool StopRequested() ABSL_LOCKS_EXCLUDED(mu_);
-  absl::Status CheckNotStopped() ABSL_LOCKS_EXCLUDED(mu_);
   // "HOST:PORT", or "off".
   std::string MetricsAddress() const;
 
@@ -71,10 +77,11 @@ class App {
   Clock& clock_;
   Metrics metrics_;
   std::unique_ptr<MetricsExposer> exposer_;
-  Admission admission_;
   ThreadPool decode_pool_;
-  std::vector<Model> models_;
+  const cuda::Table* cuda_module_ = nullptr;
+  std::vector<int> cuda_devices_;
   EmbeddingService service_;
+  ModelStore models_;
   EmbeddingRpc rpc_;
   std::unique_ptr<RpcServer> server_;
   bool serving_ = false;
@@ -82,6 +89,7 @@ class App {
   Mutex mu_;
   Condition stop_;
   bool stop_requested_ ABSL_GUARDED_BY(mu_) = false;
+  bool lost_devices_ ABSL_GUARDED_BY(mu_) = false;
 };
 
 }  // namespace tome

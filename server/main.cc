@@ -25,24 +25,27 @@ namespace {
 constexpr int kFailed = 1;
 constexpr int kWrongCommandLine = 2;
 
-// SIGTERM and SIGINT, blocked in the calling thread and all that it makes from now on, so that only
-// SignalThread gets them. Call before there is another thread.
-sigset_t BlockEndingSignals() {
+// SIGTERM, SIGINT and SIGHUP, blocked in the calling thread and all that it makes from now on, so
+// that only SignalThread gets them. Call before there is another thread.
+sigset_t BlockSignals() {
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   return signals;
 }
 
-// Waits for signals: the first calls `on_first`, the second ends the process where it is.
+// Waits for signals: SIGHUP calls `on_reload`, the first of the others `on_stop`, and the second
+// ends the process where it is.
 class SignalThread {
  public:
-  SignalThread(const sigset_t& signals, std::function<void()> on_first)
-      : thread_([this, signals, on_first = std::move(on_first)] {
+  SignalThread(const sigset_t& signals, std::function<void()> on_reload,
+               std::function<void()> on_stop)
+      : thread_([this, signals, on_reload = std::move(on_reload), on_stop = std::move(on_stop)] {
           SetThreadName("signals");
-          Wait(signals, on_first);
+          Wait(signals, on_reload, on_stop);
         }) {}
 
   ~SignalThread() {
@@ -52,18 +55,27 @@ class SignalThread {
   }
 
  private:
-  void Wait(const sigset_t& signals, const std::function<void()>& on_first) {
-    for (bool first = true;; first = false) {
+  void Wait(const sigset_t& signals, const std::function<void()>& on_reload,
+            const std::function<void()>& on_stop) {
+    for (bool first = true;;) {
       int number = 0;
       sigwait(&signals, &number);
       if (over_.load()) return;
+      if (number == SIGHUP) {
+        // A server that stops needs no new version.
+        if (!first) continue;
+        LogInfo("looking for new versions of the models", {{"signal", "SIGHUP"}});
+        on_reload();
+        continue;
+      }
       const char* name = number == SIGINT ? "SIGINT" : "SIGTERM";
       if (!first) {
         LogWarning("stopping at once, on a second signal", {{"signal", name}});
         _exit(128 + number);
       }
       LogInfo("stopping, a second signal stops at once", {{"signal", name}});
-      on_first();
+      on_stop();
+      first = false;
     }
   }
 
@@ -84,20 +96,23 @@ int Run(const ServerConfig& config, const sigset_t& signals) {
     LogError("cannot start", {{"reason", app.status().message()}});
     return kFailed;
   }
-  const SignalThread signal_thread(signals, [&app] { (*app)->RequestStop(); });
+  const SignalThread signal_thread(
+      signals, [&app] { (*app)->RequestReload(); }, [&app] { (*app)->RequestStop(); });
   if (absl::Status started = (*app)->Start(); !started.ok()) {
     LogError("cannot start", {{"reason", started.message()}});
     return kFailed;
   }
   (*app)->AwaitStop();
   (*app)->Drain();
+  // An orchestrator starts a server that ended this way anew.
+  const bool lost_devices = (*app)->LostDevices();
   // While the second signal still ends what might hang.
   app->reset();
-  return 0;
+  return lost_devices ? kFailed : 0;
 }
 
 int Main(int argc, char** argv) {
-  const sigset_t signals = BlockEndingSignals();
+  const sigset_t signals = BlockSignals();
   // A client that hangs up is an error of one write, not the end of the server.
   signal(SIGPIPE, SIG_IGN);
 

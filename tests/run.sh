@@ -98,7 +98,7 @@ step "unit tests" unit release
 step "integration" python_tests tests/integration
 step "Python client" python_tests tests/python
 step "deployment" python_tests tests/deploy tests/k8s
-step "parity with timm" python_tests tests/parity
+step "parity with timm and transformers" python_tests tests/parity
 step "AddressSanitizer build" build asan
 step "AddressSanitizer tests" unit asan "${sanitized[@]}"
 step "fuzz targets, a minute each" tests/fuzz/run.sh 60

@@ -42,8 +42,8 @@ constexpr const char* kFooter =
     "  tome-server --model small=/models/vit-s16 --model base=/models/vit-b16 --dtype bfloat16\n"
     "  TOME_LISTEN=[::]:50051 tome-server --config tome-server.toml --check-config";
 
-constexpr int kHelpColumn = 32;
-constexpr size_t kHelpWidth = 66;
+constexpr int kHelpColumn = 38;
+constexpr size_t kHelpWidth = 60;
 
 class HelpFormatter final : public CLI::Formatter {
  public:

@@ -7,6 +7,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
@@ -98,22 +99,21 @@ absl::Status CheckAddressOrEmpty(absl::string_view text) {
 }
 
 absl::Status CheckDevice(absl::string_view text) {
-  if (text == "cpu") return absl::OkStatus();
-  if (text == "cuda" || absl::StartsWith(text, "cuda:")) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("\"", text, "\": this build has no CUDA engine, use cpu"));
+  absl::string_view gpu = text;
+  int number = 0;
+  if (text == "cpu" || text == "cuda" || text == "cuda:all") return absl::OkStatus();
+  if (absl::ConsumePrefix(&gpu, "cuda:") && !gpu.empty() &&
+      std::all_of(gpu.begin(), gpu.end(), absl::ascii_isdigit) && absl::SimpleAtoi(gpu, &number)) {
+    return absl::OkStatus();
   }
-  return absl::InvalidArgumentError(absl::StrCat("\"", text, "\" is not a device, use cpu"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("\"", text, "\" is not a device, use cpu, cuda, cuda:N or cuda:all"));
 }
 
 absl::Status CheckDtype(absl::string_view text) {
-  if (text == "float32" || text == "bfloat16") return absl::OkStatus();
-  if (text == "float16") {
-    return absl::InvalidArgumentError(
-        "\"float16\" needs a CUDA device; the CPU computes in float32 or bfloat16");
-  }
+  if (text == "float32" || text == "float16" || text == "bfloat16") return absl::OkStatus();
   return absl::InvalidArgumentError(
-      absl::StrCat("\"", text, "\" is not a dtype, use float32 or bfloat16"));
+      absl::StrCat("\"", text, "\" is not a dtype, use float32, float16 or bfloat16"));
 }
 
 absl::Status CheckLogLevel(absl::string_view text) {
@@ -199,10 +199,12 @@ std::vector<Option> MakeOptions() {
   // JPEG's own limit.
   constexpr int kLongestSide = 65'535;
   constexpr int kMostScans = 1000;
+  constexpr int kMostGraphs = 10'000;
   constexpr int kMostChunks = 1 << 24;
   // gRPC counts a message's bytes in an int.
   constexpr int64_t kMostBytes = int64_t{2047} << 20;
   const absl::Duration none = absl::ZeroDuration();
+  const absl::Duration second = absl::Seconds(1);
   const absl::Duration day = absl::Hours(24);
 
   using C = ServerConfig;
@@ -211,14 +213,29 @@ std::vector<Option> MakeOptions() {
               "A checkpoint to serve: a directory with config.json and model.safetensors. NAME is "
               "what requests call it, by default the last part of DIR. Repeat the flag for "
               "several; the environment separates them by commas. At least one."}),
-      Text({"device", "Models", "DEVICE", "Where to compute: cpu."}, &C::device, CheckDevice),
-      Text({"dtype", "Models", "DTYPE", "What to compute in: float32 or bfloat16."}, &C::dtype,
-           CheckDtype),
+      Text({"device", "Models", "DEVICE",
+            "Where to compute: cpu, cuda (the first GPU), cuda:N or cuda:all, which serves each "
+            "model on every GPU."},
+           &C::device, CheckDevice),
+      Text({"dtype", "Models", "DTYPE",
+            "What to compute in: float32, bfloat16, or on GPUs float16."},
+           &C::dtype, CheckDtype),
+      Text({"cuda-module", "Models", "FILE",
+            "libtome_cuda.so, the engine on GPUs. Empty: beside this program."},
+           &C::cuda_module, Anything),
+      Number(
+          {"cuda-graphs", "Models", "N",
+           "Batch plans that recur, kept on a GPU as CUDA graphs, which launch faster. 0: none."},
+          &C::cuda_graphs, 0, kMostGraphs),
       DefaultSchedule(
           {"default-r", "Models", "R",
            "How many token pairs each block merges where a request does not say. 0 is the exact "
            "model. Also linear:R:INFLECTION (-1 falls from 2R to 0, 1 rises) and "
            "blocks:R,R,..."}),
+      Duration({"model-poll-interval", "Models", "DURATION",
+                "How often to look whether a model's directory has changed; a new version replaces "
+                "the old one without a failed call. 0: only on SIGHUP."},
+               &C::model_poll_interval, none, day),
 
       Text({"listen", "Addresses", "HOST:PORT", "Where gRPC listens. [::]:50051 is every address."},
            &C::listen, CheckAddress),
@@ -279,6 +296,32 @@ std::vector<Option> MakeOptions() {
              &C::max_image_chunks, 1, kMostChunks),
       Bytes({"max-message-bytes", "Limits of a request", "BYTES", "Of one gRPC message."},
             &C::max_message_bytes, 1, kMostBytes),
+      Bytes({"max-receive-bytes", "Limits of a request", "BYTES",
+             "Of what is received and not yet admitted, on all connections: beyond it nothing is "
+             "read. No less than twice max-message-bytes is ever used."},
+            &C::max_receive_bytes, 1, int64_t{1} << 40),
+
+      Number({"max-connection-calls", "Connections", "N",
+              "Calls of one connection at once; more wait at the client."},
+             &C::max_connection_calls, 1, 1 << 20),
+      Duration({"keepalive-time", "Connections", "DURATION",
+                "After so long without a word from a client it is pinged."},
+               &C::keepalive_time, second, day),
+      Duration({"keepalive-timeout", "Connections", "DURATION",
+                "A ping that is not answered for so long ends the connection."},
+               &C::keepalive_timeout, second, day),
+      Duration({"min-ping-interval", "Connections", "DURATION",
+                "Clients may ping no more often, with calls or without; the third ping too early "
+                "ends the connection."},
+               &C::min_ping_interval, none, day),
+      Duration(
+          {"max-connection-age", "Connections", "DURATION",
+           "Clients are told to connect anew after so long, give or take a tenth, so that load "
+           "spreads to new servers. 0: never."},
+          &C::max_connection_age, none, absl::Hours(24 * 365)),
+      Duration({"max-connection-age-grace", "Connections", "DURATION",
+                "How long the calls of an aged connection then have to finish."},
+               &C::max_connection_age_grace, second, day),
 
       Text({"tls-certificate-file", "Security", "FILE",
             "PEM certificate chain of the server. Empty: plain text."},
@@ -300,6 +343,7 @@ std::vector<Option> MakeOptions() {
 }
 
 std::vector<ModelOption> MakeModelOptions() {
+  constexpr int kMostImages = 1 << 16;
   return {
       {.name = "directory",
        .set = [](absl::string_view text, ModelConfig& model) -> absl::Status {
@@ -321,6 +365,13 @@ std::vector<ModelOption> MakeModelOptions() {
          return absl::OkStatus();
        },
        .show = [](const ModelConfig& model) { return FormatSchedule(model.default_schedule); }},
+      {.name = "max-admitted-images",
+       .set = [](absl::string_view text, ModelConfig& model) -> absl::Status {
+         TOME_ASSIGN_OR_RETURN(const int64_t images, ParseInteger(text, 1, kMostImages));
+         model.max_admitted_images = static_cast<int>(images);
+         return absl::OkStatus();
+       },
+       .show = [](const ModelConfig& model) { return absl::StrCat(model.max_admitted_images); }},
   };
 }
 

@@ -233,7 +233,8 @@ absl::Status ApplyModelSections(const AllGiven& all, ServerConfig& config, Sourc
     std::map<std::string, std::string>& model_sources = sources.models[model.name];
     model_sources = {{"directory", sources.options["model"]},
                      {"dtype", sources.options["dtype"]},
-                     {"default-r", sources.options["default-r"]}};
+                     {"default-r", sources.options["default-r"]},
+                     {"max-admitted-images", sources.options["max-admitted-images"]}};
     const auto section =
         std::find_if(all.model_sections.begin(), all.model_sections.end(),
                      [&](const ModelSection& other) { return other.name == model.name; });
@@ -257,6 +258,25 @@ absl::Status ApplyModelSections(const AllGiven& all, ServerConfig& config, Sourc
   return absl::OkStatus();
 }
 
+// Divides what no section takes among the models without a share of their own.
+absl::Status ShareAdmittedImages(ServerConfig& config, const Sources& sources) {
+  int left = config.max_admitted_images;
+  int without = 0;
+  for (const ModelConfig& model : config.models) {
+    left -= model.max_admitted_images;
+    if (model.max_admitted_images == 0) ++without;
+  }
+  if (left < without) {
+    return Problem("max-admitted-images", sources.options.at("max-admitted-images"),
+                   absl::StrCat(config.max_admitted_images, " images leave ", left, " to ", without,
+                                " models after what the sections of others take"));
+  }
+  for (ModelConfig& model : config.models) {
+    if (model.max_admitted_images == 0) model.max_admitted_images = left / without;
+  }
+  return absl::OkStatus();
+}
+
 class CrossChecks {
  public:
   CrossChecks(const ServerConfig& config, const Sources& sources)
@@ -268,6 +288,7 @@ class CrossChecks {
           "model: none is given, at least one is needed: --model [NAME=]DIR, TOME_MODEL, or a "
           "section [model.NAME] of the --config file");
     }
+    TOME_RETURN_IF_ERROR(CheckDtypes());
     TOME_RETURN_IF_ERROR(CheckAtMost("default-timeout", "maximum-timeout",
                                      config_.default_timeout <= config_.maximum_timeout));
     TOME_RETURN_IF_ERROR(CheckAtMost("max-batch-images", "max-admitted-images",
@@ -282,6 +303,17 @@ class CrossChecks {
  private:
   std::string Show(const std::string& option) const { return FindOption(option)->show(config_); }
   const std::string& Source(const std::string& option) const { return sources_.options.at(option); }
+
+  absl::Status CheckDtypes() const {
+    for (const ModelConfig& model : config_.models) {
+      if (config_.device != "cpu" || model.dtype != "float16") continue;
+      const std::string& source = sources_.models.at(model.name).at("dtype");
+      return Problem("dtype", source,
+                     absl::StrCat("\"float16\" needs a GPU, device (", Source("device"),
+                                  ") is cpu, which computes in float32 or bfloat16"));
+    }
+    return absl::OkStatus();
+  }
 
   absl::Status CheckAtMost(const std::string& smaller, const std::string& larger,
                            bool holds) const {
@@ -352,6 +384,7 @@ absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arg
   }
   TOME_RETURN_IF_ERROR(ApplyModelSections(all, config, sources));
   TOME_RETURN_IF_ERROR(CrossChecks(config, sources).Run());
+  TOME_RETURN_IF_ERROR(ShareAdmittedImages(config, sources));
   if (flags.check_config) command_line.print_and_exit = Report(config, sources);
   return command_line;
 }

@@ -18,6 +18,9 @@ struct ModelConfig {
   std::string directory;           // of config.json and model.safetensors; not opened here
   std::string dtype;               // the server's unless the model's section says otherwise
   MergeSchedule default_schedule;  // likewise (default-r)
+  // The model's share of the server's: what is left by the sections that name theirs, divided
+  // equally, unless its section says otherwise.
+  int max_admitted_images = 0;
 };
 
 // Everything that can be set, with its default. Each option is defined once (server_config.cc),
@@ -27,9 +30,12 @@ struct ServerConfig {
   std::vector<ModelConfig> models;
   std::string listen = "127.0.0.1:50051";
   std::string metrics_listen = "127.0.0.1:9464";  // empty: no metrics endpoint
-  std::string device = "cpu";
+  std::string device = "cpu";                     // "cuda", "cuda:N", "cuda:all"
+  std::string cuda_module;  // a file; empty: libtome_cuda.so beside the program
+  int cuda_graphs = 64;     // of a model on a GPU
   std::string dtype = "float32";
-  MergeSchedule default_schedule;  // --default-r
+  MergeSchedule default_schedule;                          // --default-r
+  absl::Duration model_poll_interval = absl::Seconds(10);  // 0: directories are not looked at
 
   int compute_threads = 0;  // 0: the cores this process may use (affinity and cgroup quota)
   int decode_threads = 0;   // 0: the same
@@ -50,6 +56,14 @@ struct ServerConfig {
   int max_jpeg_scans = 64;
   int max_image_chunks = 16'384;
   int64_t max_message_bytes = 64 << 20;
+  int64_t max_receive_bytes = 1 << 30;
+  int max_connection_calls = 1024;
+
+  absl::Duration keepalive_time = absl::Seconds(60);
+  absl::Duration keepalive_timeout = absl::Seconds(20);
+  absl::Duration min_ping_interval = absl::Seconds(10);
+  absl::Duration max_connection_age = absl::ZeroDuration();  // 0: none
+  absl::Duration max_connection_age_grace = absl::Minutes(5);
 
   // All empty: plain text. A certificate needs its key; a client CA makes client certificates
   // mandatory.

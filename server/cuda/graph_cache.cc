@@ -31,17 +31,18 @@ bool GraphCache::ComesAgain(const GraphKey& key) {
   return false;
 }
 
-void GraphCache::Add(const GraphKey& key, GraphExec graph) {
+GraphExec GraphCache::Add(const GraphKey& key, GraphExec graph) {
   if (const auto noted = seen_.find(key); noted != seen_.end()) {
     seen_order_.erase(noted->second);
     seen_.erase(noted);
   }
   used_.push_front(key);
   graphs_[key] = {.graph = std::move(graph), .used = used_.begin()};
-  if (graphs_.size() > capacity_) {
-    graphs_.erase(used_.back());
-    used_.pop_back();
-  }
+  if (graphs_.size() <= capacity_) return nullptr;
+  GraphExec let_go = std::move(graphs_.at(used_.back()).graph);
+  graphs_.erase(used_.back());
+  used_.pop_back();
+  return let_go;
 }
 
 GraphCapture::GraphCapture(cudaStream_t stream) : stream_(stream) {

@@ -28,8 +28,9 @@ class GraphCache {
   // Whether the key, which has no graph, was noted here before. Notes it.
   bool ComesAgain(const GraphKey& key);
 
-  // Keeps the graph, and lets go the one that was found longest ago if there are too many.
-  void Add(const GraphKey& key, GraphExec graph);
+  // Keeps the graph. If there are too many, returns the one that was found longest ago: the device
+  // may still run it.
+  GraphExec Add(const GraphKey& key, GraphExec graph);
 
   size_t size() const { return graphs_.size(); }
 

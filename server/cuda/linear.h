@@ -7,9 +7,11 @@
 #include <compare>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <type_traits>
 
+#include "server/cuda/handles.h"
 #include "server/kernels/element_type.h"
 
 namespace tome::cuda {
@@ -28,24 +30,39 @@ struct LinearShape {
   friend auto operator<=>(const LinearShape&, const LinearShape&) = default;
 };
 
-// cuBLASLt, and one algorithm for each shape of layer, whatever the number of rows: a row's sums
-// then have one order, and its bits do not depend on how many rows come with it. The rule: the
-// first that cuBLASLt's heuristic proposes for kTypicalRows rows among those that split no sum
-// (split-K 1, no reduction, no workspace) and that also take one row and kMostRows. It is a rule
-// and not a timing so that every start of the server chooses alike.
+// The algorithm of a shape of layer for many rows, and one that is faster for few, if there is one
+// that gives the same bits.
+struct LinearAlgorithm {
+  cublasLtMatmulAlgo_t many;
+  std::optional<cublasLtMatmulAlgo_t> few;
+};
+
+// cuBLASLt, and an algorithm for each shape of layer that is chosen by rule and not by timing, so
+// that every start of the server chooses alike, and that gives a row the same bits however many
+// rows come with it. The rule: the first that cuBLASLt's heuristic proposes for kManyRows among
+// those that split no sum (split-K 1, no reduction) and also take one row and kMostRows. Up to
+// kFewRows rows another may stand in, the first so proposed for kTypicalFewRows: if, tried on the
+// layer's own weights and kFewRows random rows, it gives every bit as the first one does.
 class LinearAlgorithms {
  public:
-  static constexpr int kTypicalRows = 8192;  // 42 images of 197 tokens
-  static constexpr int kMostRows = 1 << 20;
+  static constexpr int kManyRows = 12'608;  // 64 images of 197 tokens
+  static constexpr int kTypicalFewRows = 197;
+  static constexpr int kFewRows = 512;
+  static constexpr int kMostRows = 1 << 18;
+  // cuBLASLt asks for a few bytes to hand out tiles by; sums that are not split need no more.
+  static constexpr size_t kWorkspaceBytes = size_t{1} << 20;
 
   LinearAlgorithms();
 
   cublasLtHandle_t handle() const { return handle_.get(); }
+  void* workspace() const { return workspace_.get(); }
 
-  // Of the shape; chosen when first asked for. `description` is the layer's, of LinearLayer.
-  const cublasLtMatmulAlgo_t& Find(const LinearShape& shape, cublasLtMatmulDesc_t description);
+  // Of the shape; chosen with the weights of the layer that first asks. `description` is that
+  // layer's.
+  const LinearAlgorithm& Find(const LinearShape& shape, cublasLtMatmulDesc_t description,
+                              const void* weight);
 
-  // A line for each shape: which algorithm it has.
+  // A line for each shape: which algorithms it has.
   std::string Describe() const;
 
  private:
@@ -54,7 +71,8 @@ class LinearAlgorithms {
   };
 
   std::unique_ptr<std::remove_pointer_t<cublasLtHandle_t>, HandleDeleter> handle_;
-  std::map<LinearShape, cublasLtMatmulAlgo_t> algorithms_;
+  DeviceMemory workspace_;
+  std::map<LinearShape, LinearAlgorithm> algorithms_;
 };
 
 // One linear layer on the device. One call at a time.
@@ -81,7 +99,7 @@ class LinearLayer {
   const void* weight_ = nullptr;
   std::unique_ptr<std::remove_pointer_t<cublasLtMatmulDesc_t>, DescriptionDeleter> description_;
   LinearAlgorithms* algorithms_ = nullptr;
-  const cublasLtMatmulAlgo_t* algorithm_ = nullptr;
+  const LinearAlgorithm* algorithm_ = nullptr;
 };
 
 }  // namespace tome::cuda

@@ -20,7 +20,7 @@ namespace tome::cuda {
 class Pass {
  public:
   // `weights` outlives it. `model`'s pointers are not kept.
-  Pass(const Model& model, kernels::ElementType type, Weights& weights,
+  Pass(const Model& model, const Options& options, Weights& weights,
        const Activations& activations);
 
   // Pixels [images, height, width, 3] on the device -> patch rows. Apart from Run, which a graph
@@ -48,6 +48,8 @@ class Pass {
               StepTimer& timer) const;
   void Merge(const DeviceBlock& block, const PassPlan& plan, int index, Tokens& tokens,
              cudaStream_t stream, StepTimer& timer) const;
+  void MlpOfRows(LinearLayer& fc1, LinearLayer& fc2, Activation activation, const void* normed,
+                 void* x, int rows, cudaStream_t stream, StepTimer& timer) const;
   void Mlp(LinearLayer& fc1, LinearLayer& fc2, Activation activation, void* x, int rows,
            cudaStream_t stream, StepTimer& timer) const;
   void Pool(const PassPlan& plan, const PoolingGroup& group, const Tokens& tokens,
@@ -59,6 +61,7 @@ class Pass {
   // Constant after construction; weights_ but for the layers' use.
   const Model model_;
   const kernels::ElementType type_;
+  const int mlp_rows_;
   Weights& weights_;
   const Activations a_;
 };

@@ -140,7 +140,7 @@ Session::Session(const Model& model, const WeightSource& source, const Options& 
       arena_memory_(AllocateDevice(MemoryOf(model, options).activations)),
       pixels_memory_(AllocateDevice(PixelBytes(model, options))),
       activations_(Layout(arena_memory_.get(), model, options)),
-      pass_(model, type_, weights_, activations_),
+      pass_(model, options, weights_, activations_),
       own_rows_(AllocatePinned(sizeof(int) * max_images_ * model.tokens())),
       description_(algorithms_.Describe()),
       graphs_(options.max_graphs) {
@@ -188,6 +188,7 @@ void Session::Run(const Batch& batch, const Results& results, std::vector<Step>*
   CopyIn(batch, staging);
   Enqueue(plan, results, staging, steps);
   Check(cudaEventSynchronize(staging.pass_end.get()), "the pass");
+  staging.let_go.reset();
   TakeEmbeddings(plan, staging, results);
   Count(staging);
 }
@@ -233,7 +234,7 @@ void Session::Enqueue(const PassPlan& plan, const Results& results, Staging& sta
           "starting the merge map");
   }
   pass_.ReadPixels(staging.device_pixels, plan.images(), stream, timer);
-  RunPass(plan, timer, steps == nullptr);
+  RunPass(plan, timer, steps == nullptr, staging);
   Check(cudaMemcpyAsync(staging.pooled.get(), activations_.pooled,
                         sizeof(float) * plan.images() * model_.token_dim, cudaMemcpyDeviceToHost,
                         stream),
@@ -254,7 +255,7 @@ void Session::Enqueue(const PassPlan& plan, const Results& results, Staging& sta
 }
 
 // A plan that comes again becomes a graph; its pass is then one launch.
-void Session::RunPass(const PassPlan& plan, StepTimer& timer, bool may_replay) {
+void Session::RunPass(const PassPlan& plan, StepTimer& timer, bool may_replay, Staging& staging) {
   cudaStream_t const stream = compute_stream_.get();
   const GraphKey key = plan.Key();
   cudaGraphExec_t graph = may_replay ? graphs_.Find(key) : nullptr;
@@ -262,7 +263,7 @@ void Session::RunPass(const PassPlan& plan, StepTimer& timer, bool may_replay) {
   if (may_replay && !replayed && graphs_.ComesAgain(key)) {
     GraphCapture capture(stream);
     pass_.Run(plan, stream, timer);
-    graphs_.Add(key, capture.Finish());
+    staging.let_go = graphs_.Add(key, capture.Finish());
     graph = graphs_.Find(key);
   }
   if (graph != nullptr) {

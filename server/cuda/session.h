@@ -43,6 +43,7 @@ struct Session {
     PinnedMemory projected;  // float32 [images, projection_dim], likewise
     uint8_t* device_pixels = nullptr;
     Event copy_begin, copy_end, pass_begin, pass_end;
+    GraphExec let_go;  // not to be destroyed before the pass is over
     bool taken = false;
   };
   class StagingLease;
@@ -51,7 +52,7 @@ struct Session {
   void CopyIn(const Batch& batch, Staging& staging);
   void Enqueue(const PassPlan& plan, const Results& results, Staging& staging,
                std::vector<Step>* steps);
-  void RunPass(const PassPlan& plan, StepTimer& timer, bool may_replay);
+  void RunPass(const PassPlan& plan, StepTimer& timer, bool may_replay, Staging& staging);
   void CopyTokensAndMap(const PassPlan& plan, const Results& results);
   void TakeEmbeddings(const PassPlan& plan, const Staging& staging, const Results& results) const;
   void Count(Staging& staging);

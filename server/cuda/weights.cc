@@ -50,13 +50,8 @@ std::vector<std::byte> Convert(const float* values, size_t rows, size_t columns,
 // Walks all weights of a model: over no memory it only measures.
 class Loader {
  public:
-  Loader(std::byte* memory, ComputeType type, const WeightSource* source,
-         LinearAlgorithms* algorithms)
-      : arena_(memory),
-        measuring_(memory == nullptr),
-        type_(type),
-        source_(source),
-        algorithms_(algorithms) {}
+  Loader(std::byte* memory, const WeightSource* source, LinearAlgorithms* algorithms)
+      : arena_(memory), measuring_(memory == nullptr), source_(source), algorithms_(algorithms) {}
 
   size_t used() const { return arena_.used(); }
 
@@ -118,7 +113,6 @@ class Loader {
 
   Arena arena_;
   const bool measuring_;
-  const ComputeType type_;
   const WeightSource* source_;
   LinearAlgorithms* algorithms_;
   std::vector<float> weight_;
@@ -209,7 +203,7 @@ int Fc1Dim(const Model& model) {
 }
 
 size_t Weights::Bytes(const Model& model, ComputeType type) {
-  Loader loader(nullptr, type, nullptr, nullptr);
+  Loader loader(nullptr, nullptr, nullptr);
   Weights nothing;
   Load(model, type, loader, nothing);
   return loader.used();
@@ -218,7 +212,7 @@ size_t Weights::Bytes(const Model& model, ComputeType type) {
 Weights::Weights(const Model& model, const WeightSource& source, ComputeType type,
                  LinearAlgorithms& algorithms)
     : memory(AllocateDevice(Bytes(model, type))) {
-  Loader loader(memory.get(), type, &source, &algorithms);
+  Loader loader(memory.get(), &source, &algorithms);
   Load(model, type, loader, *this);
 }
 

@@ -17,10 +17,17 @@
 
 namespace tome {
 
+// How an image's final tokens become its embedding.
+enum class Pooling {
+  kModelsOwn,
+  kClassToken,  // and what the model's own does behind it: norm, projection
+  kMean,        // of the patch tokens, each weighted by the patches it stands for; never projected
+};
+
 // Facts of a loaded model. Constant while it is loaded.
 struct ModelFacts {
   std::string architecture;  // the checkpoint's own word, such as "vit_small_patch16_224"
-  std::string family;        // "vit"
+  std::string family;        // "vit", "deit", "mae", "dinov2", "clip", "siglip"
   std::string dtype;         // "float32", "bfloat16": the type the engine computes in
   std::string device;        // "cpu"
   // Hex SHA-256 over the weights: equal digests and dtypes mean comparable vectors.
@@ -33,12 +40,16 @@ struct ModelFacts {
   int prefix_tokens = 0;  // class, distillation and register tokens, in front of the patches
   int blocks = 0;
   BlockShape block_shape;
-  int embedding_dim = 0;
+  int embedding_dim = 0;  // of the model's own pooling and of the class token
+  bool class_token = true;
   bool proportional_attention = true;  // ToMe, section 3: log(size) added to each key's logit
   // Run calls at the same time that the engine makes use of: more than one where a batch's pixels
   // are copied while another is computed.
   int concurrent_runs = 1;
 
+  int EmbeddingDim(Pooling pooling) const {
+    return pooling == Pooling::kMean ? block_shape.token_dim : embedding_dim;
+  }
   int tokens() const { return prefix_tokens + grid_height * grid_width; }
 };
 
@@ -47,6 +58,7 @@ struct EngineImage {
   std::span<const uint8_t> pixels;  // [input height, input width, 3], owned by the caller
   std::span<const int>
       merges_per_block;  // r asked of each block, before the cap; owned by the caller
+  Pooling pooling = Pooling::kModelsOwn;  // kClassToken only where the model has one
   bool want_tokens = false;
   bool want_merge_map = false;
 };
@@ -59,7 +71,7 @@ struct MergeMap {
 
 // What became of one image.
 struct EmbeddedImage {
-  std::vector<float> embedding;       // [embedding_dim] pooled output, not normalised
+  std::vector<float> embedding;       // [EmbeddingDim(pooling)], not normalised
   std::vector<int> merged_per_block;  // after the cap
   int tokens_out = 0;                 // prefix included
   std::vector<float> tokens;          // [tokens out, token_dim] after the final norm; if asked for

@@ -14,6 +14,9 @@ namespace tome {
 // tokens are neither all alike nor all different. Another `seed`, another picture.
 std::vector<uint8_t> ProceduralImage(const ModelFacts& facts, int seed);
 
+// The largest batch of SelfTest.
+inline constexpr int kSelfTestImages = 3;
+
 // Whether the engine keeps its promise on this machine: two pictures with different r, each alone
 // and then among others in one batch, must give the same merge map, embedding and tokens to the
 // bit, all finite. INTERNAL, naming what differed and where, if not; the server must not become

@@ -16,32 +16,13 @@
 
 #include "server/base/log.h"
 #include "server/base/status.h"
+#include "server/engine/model_facts.h"
 #include "server/model/checkpoint.h"
 #include "server/model/reference_pass.h"
 #include "server/model/vit_weights.h"
 
 namespace tome {
 namespace {
-
-ModelFacts FactsOf(const Checkpoint& checkpoint, const std::string& dtype) {
-  const VitDescription& vit = checkpoint.vit();
-  ModelFacts facts;
-  facts.architecture = vit.architecture;
-  facts.family = vit.family;
-  facts.dtype = dtype;
-  facts.device = "cpu";
-  facts.weights_digest = checkpoint.weights_digest;
-  facts.preprocessing = vit.preprocessing;
-  facts.patch_size = vit.patch_size;
-  facts.grid_height = vit.grid_height;
-  facts.grid_width = vit.grid_width;
-  facts.prefix_tokens = vit.prefix_tokens();
-  facts.blocks = vit.blocks;
-  facts.block_shape = {.token_dim = vit.token_dim, .mlp_hidden_dim = vit.mlp_hidden_dim};
-  facts.embedding_dim = vit.embedding_dim();
-  facts.proportional_attention = vit.proportional_attention;
-  return facts;
-}
 
 absl::StatusOr<c10::ScalarType> ComputeType(const std::string& dtype) {
   if (dtype == "float32") return c10::ScalarType::Float;
@@ -81,8 +62,8 @@ std::vector<float> ToVector(const at::Tensor& tensor) {
 
 class TorchEngine final : public Engine {
  public:
-  TorchEngine(ModelFacts facts, ReferencePass pass)
-      : facts_(std::move(facts)), pass_(std::move(pass)) {}
+  TorchEngine(ModelFacts facts, VitPooling own_pooling, ReferencePass pass)
+      : facts_(std::move(facts)), own_pooling_(own_pooling), pass_(std::move(pass)) {}
 
   const ModelFacts& facts() const override { return facts_; }
 
@@ -99,8 +80,10 @@ class TorchEngine final : public Engine {
     const c10::InferenceMode inference;
     // The thread count is kept by thread; a thread that never ran Torch has its own default.
     at::init_num_threads();
-    const MergePlan plan = PlanOf(images);
-    const PassResult pass = pass_.Run(pass_.NormalizePixels(Pixels(images)), plan);
+    const MergePlan plan = PlanOf(facts_, images);
+    std::vector<VitPooling> pooling;
+    for (const EngineImage& image : images) pooling.push_back(PoolingOf(image.pooling));
+    const PassResult pass = pass_.Run(pass_.NormalizePixels(Pixels(images)), plan, pooling);
 
     std::vector<absl::StatusOr<EmbeddedImage>> results;
     for (size_t i = 0; i < images.size(); ++i) {
@@ -109,14 +92,16 @@ class TorchEngine final : public Engine {
     return results;
   }
 
-  MergePlan PlanOf(std::span<const EngineImage> images) const {
-    std::vector<MergePlan::Image> planned;
-    for (const EngineImage& image : images) {
-      planned.push_back(
-          {.tokens = facts_.tokens(),
-           .merges_per_block = {image.merges_per_block.begin(), image.merges_per_block.end()}});
+  VitPooling PoolingOf(Pooling pooling) const {
+    switch (pooling) {
+      case Pooling::kClassToken:
+        return VitPooling::kClassToken;
+      case Pooling::kMean:
+        return VitPooling::kMeanOfPatches;
+      case Pooling::kModelsOwn:
+        break;
     }
-    return MergePlan(planned, facts_.blocks, facts_.prefix_tokens);
+    return own_pooling_;
   }
 
   // [images, height, width, 3] uint8.
@@ -156,6 +141,7 @@ class TorchEngine final : public Engine {
 
   // Constant after construction.
   const ModelFacts facts_;
+  const VitPooling own_pooling_;
   const ReferencePass pass_;
 };
 
@@ -179,7 +165,7 @@ absl::StatusOr<std::unique_ptr<Engine>> LoadTorchEngine(const TorchEngineOptions
     const c10::InferenceMode inference;
     SetThreads(options.compute_threads);
     engine = std::make_unique<TorchEngine>(
-        FactsOf(checkpoint, options.dtype),
+        FactsOf(checkpoint, options.dtype, "cpu"), checkpoint.vit().pooling,
         ReferencePass(checkpoint.vit(), LoadVitWeights(checkpoint.tensors, compute_type)));
   }));
   return engine;

@@ -11,7 +11,7 @@
 namespace tome {
 
 struct TorchEngineOptions {
-  std::string directory;          // a timm checkpoint: config.json and model.safetensors
+  std::string directory;          // a checkpoint: model/checkpoint.h
   std::string dtype = "float32";  // or "bfloat16"
   // Torch's threads. They belong to the process: every engine in it must ask for the same number.
   int compute_threads = 1;
@@ -19,8 +19,8 @@ struct TorchEngineOptions {
 
 // The engine on the CPU: reads, checks and packs the checkpoint, so that a wrong or unsupported one
 // stops the start. INVALID_ARGUMENT or NOT_FOUND names the option or file, and in it the tensor or
-// key; UNIMPLEMENTED a type that this processor has no instructions for. Torch's exceptions end
-// here and in the engine's Run. REQUIRES: compute_threads > 0.
+// key. Warns where bfloat16 is served without instructions for it. Torch's exceptions end here and
+// in the engine's Run. REQUIRES: compute_threads > 0.
 absl::StatusOr<std::unique_ptr<Engine>> LoadTorchEngine(const TorchEngineOptions& options);
 
 }  // namespace tome

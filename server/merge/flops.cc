@@ -10,7 +10,7 @@ double BlockFlops(const BlockShape& shape, int tokens, std::span<const int> merg
   for (const int merged : merged_per_block) {
     multiply_adds += 4.0 * dim * dim * n + 2.0 * n * n * dim;
     n -= merged;
-    multiply_adds += 2.0 * dim * hidden * n;
+    multiply_adds += (shape.gated_mlp ? 3.0 : 2.0) * dim * hidden * n;
   }
   return 2.0 * multiply_adds;
 }

@@ -9,6 +9,7 @@ namespace tome {
 struct BlockShape {
   int token_dim = 0;       // D
   int mlp_hidden_dim = 0;  // usually 4 D
+  bool gated_mlp = false;  // SwiGLU: a gate of the hidden width beside it
 };
 
 // Floating-point operations of one image's pass through the blocks, 2 a multiply-add: QKV, both

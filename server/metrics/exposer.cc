@@ -35,11 +35,15 @@ absl::StatusOr<std::unique_ptr<MetricsExposer>> MetricsExposer::Start(const std:
 MetricsExposer::MetricsExposer(std::shared_ptr<prometheus::Registry> registry,
                                std::unique_ptr<prometheus::Exposer> exposer)
     : registry_(std::move(registry)),
-      process_(std::make_shared<ProcessCollector>()),
       exposer_(std::move(exposer)),
       port_(exposer_->GetListeningPorts().front()) {
   exposer_->RegisterCollectable(registry_);
-  exposer_->RegisterCollectable(process_);
+  Add(std::make_shared<ProcessCollector>());
+}
+
+void MetricsExposer::Add(std::shared_ptr<prometheus::Collectable> collectable) {
+  exposer_->RegisterCollectable(collectable);
+  collectables_.push_back(std::move(collectable));
 }
 
 MetricsExposer::~MetricsExposer() = default;

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 
@@ -30,6 +31,9 @@ class MetricsExposer {
   MetricsExposer(const MetricsExposer&) = delete;
   MetricsExposer& operator=(const MetricsExposer&) = delete;
 
+  // Shows what `collectable` collects as well, from now on.
+  void Add(std::shared_ptr<prometheus::Collectable> collectable);
+
   // The port that is bound.
   int port() const { return port_; }
 
@@ -39,7 +43,7 @@ class MetricsExposer {
 
   // The exposer holds them weakly.
   const std::shared_ptr<prometheus::Registry> registry_;
-  const std::shared_ptr<prometheus::Collectable> process_;
+  std::vector<std::shared_ptr<prometheus::Collectable>> collectables_;
   const std::unique_ptr<prometheus::Exposer> exposer_;
   const int port_;
 };

@@ -11,6 +11,7 @@
 #include <map>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 #include "server/base/mutex.h"
@@ -83,12 +84,22 @@ struct MethodHandles {
   Histogram* duration = nullptr;
 };
 
+// Those of a CPU have none but `busy`.
+struct DeviceHandles {
+  Counter* busy = nullptr;
+  Counter* graph_passes = nullptr;
+  Counter* eager_passes = nullptr;
+  Counter* copy = nullptr;
+};
+
 struct ModelHandles {
   std::array<Counter*, kCodes> images{};
   std::array<Histogram*, kStages.size()> stages{};
   Histogram* merged_ratio = nullptr;
   Counter* tokens_in = nullptr;
   Counter* tokens_merged = nullptr;
+  Counter* reloads_ok = nullptr;
+  Counter* reloads_failed = nullptr;
 };
 
 // A code that gRPC does not know counts as UNKNOWN.
@@ -110,6 +121,13 @@ std::string CompilerName() {
 struct Metrics::Families {
   Families();
 
+  // The handles of a device that was added; all null if none is. They live as long as the registry.
+  DeviceHandles Device(absl::string_view device) ABSL_LOCKS_EXCLUDED(mu) {
+    MutexLock lock(mu);
+    const auto found = devices.find(device);
+    return found == devices.end() ? DeviceHandles() : found->second;
+  }
+
   // The handles of a model that AddModel made, or null. They live as long as the registry.
   const ModelHandles* Model(absl::string_view model) ABSL_LOCKS_EXCLUDED(mu) {
     MutexLock lock(mu);
@@ -127,8 +145,11 @@ struct Metrics::Families {
   Family<Histogram>& merged_ratio;
   Family<Counter>& tokens;
   Family<Counter>& engine_busy;
+  Family<Counter>& engine_passes;
+  Family<Counter>& engine_copy;
   Family<Counter>& dropped_images;
   Family<Gauge>& model_info;
+  Family<Counter>& model_reloads;
   Histogram& batch_images;
   Histogram& batch_tokens;
   Gauge& queue_images;
@@ -141,7 +162,7 @@ struct Metrics::Families {
   // By name. Nodes never move, so handles are used outside the lock.
   std::map<std::string, ModelHandles, std::less<>> models ABSL_GUARDED_BY(mu);
   std::map<std::string, Gauge*, std::less<>> model_infos ABSL_GUARDED_BY(mu);
-  std::map<std::string, Counter*, std::less<>> devices ABSL_GUARDED_BY(mu);
+  std::map<std::string, DeviceHandles, std::less<>> devices ABSL_GUARDED_BY(mu);
 };
 
 Metrics::Families::Families()
@@ -162,10 +183,19 @@ Metrics::Families::Families()
                          "(merged).")),
       engine_busy(AddCounters(*registry, "tome_engine_busy_seconds_total",
                               "Time in which the engine ran a batch.")),
+      engine_passes(AddCounters(*registry, "tome_engine_passes_total",
+                                "Passes on a GPU: replayed as a CUDA graph (graph) or launched "
+                                "kernel by kernel (eager).")),
+      engine_copy(AddCounters(*registry, "tome_engine_copy_seconds_total",
+                              "Time that a GPU took to copy pixels in, beside its passes.")),
       dropped_images(AddCounters(*registry, "tome_dropped_images_total",
                                  "Images given up before they cost compute: the caller cancelled, "
                                  "the deadline expired, or the server was full.")),
       model_info(AddGauges(*registry, "tome_model_info", "1 for each model served.")),
+      model_reloads(
+          AddCounters(*registry, "tome_model_reloads_total",
+                      "New versions of a served model that were loaded: they replaced the "
+                      "old one (ok) or could not serve (failed).")),
       batch_images(AddHistograms(*registry, "tome_batch_images", "Images in a batch.")
                        .Add({}, BatchImages())),
       batch_tokens(
@@ -208,7 +238,22 @@ Metrics::Metrics() : families_(std::make_unique<Families>()) {
 }
 Metrics::~Metrics() = default;
 
+void Metrics::AddDevice(absl::string_view device) {
+  const std::string name(device);
+  Families& f = *families_;
+  MutexLock lock(f.mu);
+  const auto [entry, added] = f.devices.try_emplace(name);
+  if (!added) return;
+  DeviceHandles& handles = entry->second;
+  handles.busy = &f.engine_busy.Add({{"device", name}});
+  if (!absl::StartsWith(name, "cuda")) return;
+  handles.graph_passes = &f.engine_passes.Add({{"device", name}, {"how", "graph"}});
+  handles.eager_passes = &f.engine_passes.Add({{"device", name}, {"how", "eager"}});
+  handles.copy = &f.engine_copy.Add({{"device", name}});
+}
+
 void Metrics::AddModel(absl::string_view model, const ModelInfo& info) {
+  AddDevice(info.device);
   const std::string name(model);
   Families& f = *families_;
   MutexLock lock(f.mu);
@@ -227,10 +272,9 @@ void Metrics::AddModel(absl::string_view model, const ModelInfo& info) {
     handles.merged_ratio = &f.merged_ratio.Add({{"model", name}}, MergedRatio());
     handles.tokens_in = &f.tokens.Add({{"model", name}, {"state", "in"}});
     handles.tokens_merged = &f.tokens.Add({{"model", name}, {"state", "merged"}});
+    handles.reloads_ok = &f.model_reloads.Add({{"model", name}, {"result", "ok"}});
+    handles.reloads_failed = &f.model_reloads.Add({{"model", name}, {"result", "failed"}});
   }
-
-  Counter*& busy = f.devices[info.device];
-  if (busy == nullptr) busy = &f.engine_busy.Add({{"device", info.device}});
 
   Gauge*& shown = f.model_infos[name];
   Gauge& current = f.model_info.Add({{"model", name},
@@ -247,6 +291,12 @@ void Metrics::SetServerState(ServerState state) {
   for (size_t i = 0; i < kServerStates.size(); ++i) {
     families_->states[i]->Set(i == static_cast<size_t>(state) ? 1 : 0);
   }
+}
+
+void Metrics::ModelReloaded(absl::string_view model, bool replaced) {
+  const ModelHandles* handles = families_->Model(model);
+  if (handles == nullptr) return;
+  (replaced ? handles->reloads_ok : handles->reloads_failed)->Increment();
 }
 
 void Metrics::RequestStarted(Method method) {
@@ -285,14 +335,17 @@ void Metrics::ObserveBatch(int images, int tokens) {
 }
 
 void Metrics::EngineBusy(absl::string_view device, absl::Duration duration) {
-  Counter* busy = nullptr;
-  {
-    MutexLock lock(families_->mu);
-    const auto found = families_->devices.find(device);
-    if (found == families_->devices.end()) return;
-    busy = found->second;
-  }
-  busy->Increment(absl::ToDoubleSeconds(duration));
+  const DeviceHandles handles = families_->Device(device);
+  if (handles.busy != nullptr) handles.busy->Increment(absl::ToDoubleSeconds(duration));
+}
+
+void Metrics::EnginePasses(absl::string_view device, uint64_t graph, uint64_t eager,
+                           absl::Duration copy) {
+  const DeviceHandles handles = families_->Device(device);
+  if (handles.copy == nullptr) return;
+  handles.graph_passes->Increment(static_cast<double>(graph));
+  handles.eager_passes->Increment(static_cast<double>(eager));
+  handles.copy->Increment(absl::ToDoubleSeconds(copy));
 }
 
 void Metrics::AddQueueImages(int delta) { families_->queue_images.Increment(delta); }

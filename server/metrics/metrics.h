@@ -1,6 +1,7 @@
 #ifndef TOME_SERVER_METRICS_METRICS_H_
 #define TOME_SERVER_METRICS_METRICS_H_
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -39,6 +40,8 @@ class Metrics {
   // the name that a client sent never becomes a label. Call again for a new version: only
   // model_info changes.
   void AddModel(absl::string_view model, const ModelInfo& info);
+  // A changed model was loaded again, and replaced or not.
+  void ModelReloaded(absl::string_view model, bool replaced);
 
   // server_state is 1 for `state` and 0 for the others. kStarting from construction on.
   void SetServerState(ServerState state);
@@ -56,8 +59,12 @@ class Metrics {
   void ObserveMerging(absl::string_view model, int tokens_in, int tokens_merged);
 
   void ObserveBatch(int images, int tokens);
-  // `device` is that of an added model.
+  // Makes a device's label sets, at 0: passes and copies for a GPU only.
+  void AddDevice(absl::string_view device);
+  // `device` is one that was added, itself or with a model.
   void EngineBusy(absl::string_view device, absl::Duration duration);
+  // Passes that ran as a graph and those that did not, and the device's time of copying pixels in.
+  void EnginePasses(absl::string_view device, uint64_t graph, uint64_t eager, absl::Duration copy);
 
   // Images waiting for a batch; images admitted and not yet answered.
   void AddQueueImages(int delta);

@@ -18,8 +18,10 @@ struct Checkpoint {
   std::string weights_digest;
 };
 
-// Opens a directory as timm writes it (config.json and model.safetensors). An error names the file,
-// then the tensor or key in it that is missing, odd or not supported, never the directory.
+// Opens a directory as timm writes it (config.json, model.safetensors) or transformers (beside them
+// preprocessor_config.json or processor_config.json; shards with their index instead of one file).
+// An error names the file, then the tensor or key in it that is missing, odd or not supported,
+// never the directory.
 absl::StatusOr<Checkpoint> OpenCheckpoint(const std::string& directory);
 
 }  // namespace tome

@@ -1,7 +1,10 @@
 #include "server/model/linear.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/constant_pad_nd.h>
+#include <ATen/ops/empty.h>
+#include <c10/core/InferenceMode.h>
 
 #include <cstdint>
 #include <optional>
@@ -34,12 +37,14 @@ at::Tensor LinearPointwise(const at::Tensor& x, const at::Tensor& packed, const 
   return op.call(x, packed, bias, "none", Scalars(), "");
 }
 
-}  // namespace
-
-bool HasBFloat16() {
+bool HasAvx512() {
   return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
          __builtin_cpu_supports("avx512dq");
 }
+
+}  // namespace
+
+bool HasBFloat16() { return HasAvx512(); }
 
 Linear::Linear(const at::Tensor& weight, at::Tensor bias)
     : widened_(weight.scalar_type() == c10::ScalarType::BFloat16 && !HasBFloat16()) {
@@ -53,6 +58,7 @@ at::Tensor Linear::operator()(const at::Tensor& x) const {
 }
 
 at::Tensor Linear::Multiply(const at::Tensor& x) const {
+  if (!HasAvx512()) return MultiplyInTiles(x);
   // oneDNN multiplies a single row by another kernel, with other rounding: a row of zeros keeps it
   // company.
   if (x.size(0) == 1) {
@@ -60,6 +66,25 @@ at::Tensor Linear::Multiply(const at::Tensor& x) const {
         .narrow(0, 0, 1);
   }
   return LinearPointwise(x, packed_weight_, bias_);
+}
+
+// Without AVX-512 oneDNN's kernel takes six rows at a time and what is left of them by other sums,
+// and how it cuts the inner dimension depends on the number of rows, too. Tiles of one size, each
+// on one thread, leave it no choice.
+at::Tensor Linear::MultiplyInTiles(const at::Tensor& x) const {
+  constexpr int64_t kTileRows = 48;
+  const int64_t rows = x.size(0);
+  const int64_t tiles = (rows + kTileRows - 1) / kTileRows;
+  const at::Tensor padded = at::constant_pad_nd(x, {0, 0, 0, tiles * kTileRows - rows});
+  const at::Tensor result = at::empty({padded.size(0), bias_.size(0)}, x.options());
+  at::parallel_for(0, tiles, 1, [&](int64_t begin, int64_t end) {
+    const c10::InferenceMode inference;
+    for (int64_t row = begin * kTileRows; row < end * kTileRows; row += kTileRows) {
+      result.narrow(0, row, kTileRows)
+          .copy_(LinearPointwise(padded.narrow(0, row, kTileRows), packed_weight_, bias_));
+    }
+  });
+  return result.narrow(0, 0, rows);
 }
 
 }  // namespace tome

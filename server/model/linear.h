@@ -23,6 +23,7 @@ class Linear {
 
  private:
   at::Tensor Multiply(const at::Tensor& x) const;
+  at::Tensor MultiplyInTiles(const at::Tensor& x) const;
 
   at::Tensor packed_weight_;
   at::Tensor bias_;

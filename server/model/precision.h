@@ -22,6 +22,11 @@ namespace tome {
 //   final norm, pooling, projection, embedding,     float32    float32, weights and biases, too
 //     final tokens
 //
+// GPUs also compute in float16, which stands where bfloat16 does. In a half type they differ in
+// three places: the softmax's numerators are rounded to it, as tensor cores read them; the tanh
+// GELU is taken of fc1's float32 sums; and the attention pooling computes in it up to the pooled
+// row. float32 there is no TF32.
+//
 // Denormal numbers are kept on every thread: nothing here switches flush-to-zero on, so no thread
 // can differ from another.
 //

@@ -17,7 +17,22 @@
 namespace tome {
 namespace {
 
-constexpr int kMaxSide = kMaxImageSide;
+constexpr int kMaxBlocks = 1024;
+constexpr std::array<double, 3> kImagenetMean = {0.485, 0.456, 0.406};
+
+struct Interpolation {
+  absl::string_view name;
+  Preprocessing::Interpolation value;
+};
+constexpr std::array<Interpolation, 6> kInterpolations = {{
+    {"nearest", Preprocessing::Interpolation::kNearest},
+    {"box", Preprocessing::Interpolation::kBox},
+    {"bilinear", Preprocessing::Interpolation::kBilinear},
+    {"hamming", Preprocessing::Interpolation::kHamming},
+    {"bicubic", Preprocessing::Interpolation::kBicubic},
+    {"lanczos", Preprocessing::Interpolation::kLanczos},
+}};
+
 constexpr char kPretrained[] = "pretrained_cfg.";
 constexpr char kModelArgs[] = "model_args.";
 // timm's DEFAULT_CROP_PCT, used where a checkpoint names none.
@@ -26,13 +41,13 @@ constexpr double kDefaultCropPct = 0.875;
 // Arguments of timm's VisionTransformer that this reader may pass over: either the tensors show
 // what they did, or they act in training only, or they size the classifier.
 constexpr auto kShownByTensorsOrIdle = std::to_array<absl::string_view>({
-    "attn_drop_rate",  "class_token",      "depth",       "drop_path_rate", "drop_rate",
-    "dynamic_img_pad", "dynamic_img_size", "embed_dim",   "fc_norm",        "final_norm",
-    "fix_init",        "img_size",         "in_chans",    "init_values",    "mlp_ratio",
-    "no_embed_class",  "num_classes",      "num_heads",   "global_pool",    "patch_drop_rate",
-    "patch_size",      "pos_drop_rate",    "pre_norm",    "proj_bias",      "proj_drop_rate",
-    "qk_norm",         "qkv_bias",         "act_layer",   "reg_tokens",     "scale_attn_norm",
-    "scale_mlp_norm",  "strict_img_size",  "weight_init",
+    "attn_drop_rate",   "class_token", "depth",       "drop_path_rate",  "drop_rate",
+    "dynamic_img_size", "embed_dim",   "fc_norm",     "final_norm",      "fix_init",
+    "img_size",         "in_chans",    "init_values", "mlp_ratio",       "no_embed_class",
+    "num_classes",      "num_heads",   "global_pool", "patch_drop_rate", "patch_size",
+    "pos_drop_rate",    "pre_norm",    "proj_bias",   "proj_drop_rate",  "qk_norm",
+    "qkv_bias",         "act_layer",   "reg_tokens",  "scale_attn_norm", "scale_mlp_norm",
+    "strict_img_size",  "weight_init",
 });
 
 // [3, height, width].
@@ -51,24 +66,23 @@ absl::StatusOr<Preprocessing> EvalTransform(const Json& pretrained, ImageSize in
 
   TOME_ASSIGN_OR_RETURN(const std::string interpolation,
                         TextField(pretrained, "interpolation", kPretrained, "bicubic"));
-  if (interpolation == "bicubic") {
-    result.interpolation = Preprocessing::Interpolation::kBicubic;
-  } else if (interpolation == "bilinear") {
-    result.interpolation = Preprocessing::Interpolation::kBilinear;
-  } else {
+  const auto* named = std::ranges::find(kInterpolations, interpolation, &Interpolation::name);
+  if (named == kInterpolations.end()) {
     return UnsupportedField("pretrained_cfg.interpolation", interpolation,
-                            "\"bicubic\", \"bilinear\"");
+                            "\"nearest\", \"box\", \"bilinear\", \"hamming\", \"bicubic\", "
+                            "\"lanczos\"");
   }
+  result.interpolation = named->value;
 
   double crop_pct = kDefaultCropPct;
   if (const Json* value = FindField(pretrained, "crop_pct"); value != nullptr) {
     const bool valid = value->is_number() && value->get<double>() > 0.0 &&
-                       input.height / value->get<double>() <= kMaxSide &&
-                       input.width / value->get<double>() <= kMaxSide;
+                       input.height / value->get<double>() <= kMaxImageSide &&
+                       input.width / value->get<double>() <= kMaxImageSide;
     if (!valid) {
       return WrongField(
           "pretrained_cfg.crop_pct", *value,
-          absl::StrCat("a number above 0 that resizes to at most ", kMaxSide, " a side"));
+          absl::StrCat("a number above 0 that resizes to at most ", kMaxImageSide, " a side"));
     }
     crop_pct = value->get<double>();
   }
@@ -82,24 +96,31 @@ absl::StatusOr<Preprocessing> EvalTransform(const Json& pretrained, ImageSize in
   TOME_ASSIGN_OR_RETURN(const std::string crop_mode,
                         TextField(pretrained, "crop_mode", kPretrained, "center"));
   if (crop_mode == "center") {
-    result.resize = Preprocessing::Resize::kShortestEdge;
-    // There timm keeps the aspect ratio by another rule, which this server does not have.
-    if (input.height != input.width) {
-      return UnsupportedField("pretrained_cfg.crop_mode", crop_mode,
-                              absl::StrCat("\"squash\" for an input of ", input.height, " x ",
-                                           input.width, "; \"center\" for square inputs only"));
-    }
+    result.resize = result.resize_height == result.resize_width
+                        ? Preprocessing::Resize::kShortestEdge
+                        : Preprocessing::Resize::kCover;
   } else if (crop_mode == "squash") {
     result.resize = Preprocessing::Resize::kExact;
+  } else if (crop_mode == "border") {
+    result.resize = Preprocessing::Resize::kFit;
   } else {
-    return UnsupportedField("pretrained_cfg.crop_mode", crop_mode, "\"center\", \"squash\"");
+    return UnsupportedField("pretrained_cfg.crop_mode", crop_mode,
+                            "\"center\", \"squash\", \"border\"");
   }
 
-  // timm's IMAGENET_DEFAULT_MEAN and _STD.
+  // Without them timm's IMAGENET_DEFAULT_MEAN and _STD.
   TOME_ASSIGN_OR_RETURN(result.mean, ChannelsField(pretrained, "mean", kPretrained,
                                                    {0.485f, 0.456f, 0.406f}, /*positive=*/false));
   TOME_ASSIGN_OR_RETURN(result.std, ChannelsField(pretrained, "std", kPretrained,
                                                   {0.229f, 0.224f, 0.225f}, /*positive=*/true));
+  if (result.resize == Preprocessing::Resize::kFit) {
+    for (size_t i = 0; i < result.fill.size(); ++i) {
+      // Halves to even, as Python rounds; the mean is timm's double.
+      const Json* means = FindField(pretrained, "mean");
+      const double mean = means == nullptr ? kImagenetMean[i] : (*means)[i].get<double>();
+      result.fill[i] = static_cast<uint8_t>(std::clamp(std::nearbyint(255.0 * mean), 0.0, 255.0));
+    }
+  }
   return result;
 }
 
@@ -112,7 +133,7 @@ absl::Status CheckModelArgs(const Json& model_args) {
       if (value != "layernorm") return UnsupportedField(name, value, "\"layernorm\"");
     } else if (key == "pos_embed") {
       if (value != "learn") return UnsupportedField(name, value, "\"learn\"");
-    } else if (key == "pool_include_prefix") {
+    } else if (key == "pool_include_prefix" || key == "dynamic_img_pad") {
       if (value != false) return UnsupportedField(name, value, "false");
     } else if (std::ranges::find(kShownByTensorsOrIdle, absl::string_view(key)) ==
                kShownByTensorsOrIdle.end()) {
@@ -175,6 +196,10 @@ absl::StatusOr<VitConfig> ReadTimmConfig(absl::string_view text) {
   config.heads_key = "model_args.num_heads";
   TOME_ASSIGN_OR_RETURN(config.heads,
                         IntField(*model_args, "num_heads", kModelArgs, 1, kMaxHeads, known->heads));
+  config.blocks_key = "model_args.depth";
+  TOME_ASSIGN_OR_RETURN(const int depth,
+                        IntField(*model_args, "depth", kModelArgs, 1, kMaxBlocks, 0));
+  if (depth > 0) config.blocks = depth;
   TOME_ASSIGN_OR_RETURN(config.activation, Activation(*model_args, known->activation));
   TOME_ASSIGN_OR_RETURN(config.pooling, Pooling(root, *model_args, known->pooling));
   // timm has MAE's encoders pool their class token, which was never trained to say anything.

@@ -33,9 +33,11 @@ struct VitConfig {
   bool projects = false;
   // The input size that the position embedding was stored for; if the file says.
   std::optional<ImageSize> stored_image_size;
+  std::optional<int> blocks;  // if the file says
   Preprocessing preprocessing;
-  // Where heads and input size were read, for whoever finds them not to fit the tensors.
+  // Where these were read, for whoever finds them not to fit the tensors.
   std::string heads_key;
+  std::string blocks_key;
   std::string input_size_key;
 };
 

@@ -279,6 +279,11 @@ absl::StatusOr<VitLayout> LayOutVit(const VitConfig& config, const TensorFiles& 
   vit.preprocessing = config.preprocessing;
   TOME_RETURN_IF_ERROR(ReadShapes(config, tensors, &layout));
 
+  if (config.blocks.has_value() && *config.blocks != vit.blocks) {
+    return absl::InvalidArgumentError(absl::StrCat(config.blocks_key, ": ", *config.blocks,
+                                                   ", but the tensors are of ", vit.blocks,
+                                                   " blocks"));
+  }
   if (vit.token_dim % vit.heads != 0) {
     return absl::InvalidArgumentError(absl::StrCat(
         config.heads_key, ": ", vit.heads, " does not divide the token dimension ", vit.token_dim));

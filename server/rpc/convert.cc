@@ -226,12 +226,14 @@ absl::StatusOr<OutputSpec> ToOutputSpec(const v1::OutputSpec& spec) {
   }
   switch (spec.pooling()) {
     case v1::POOLING_UNSPECIFIED:
+      output.pooling = Pooling::kModelsOwn;
       break;
     case v1::POOLING_CLASS_TOKEN:
+      output.pooling = Pooling::kClassToken;
+      break;
     case v1::POOLING_MEAN:
-      return absl::UnimplementedError(
-          absl::StrCat("output.pooling: ", v1::Pooling_Name(spec.pooling()),
-                       " is not served by this version, leave pooling out for the model's own"));
+      output.pooling = Pooling::kMean;
+      break;
     default:
       return InvalidField("output.pooling",
                           absl::StrCat(spec.pooling(), " is no pooling of this server"));

@@ -111,8 +111,8 @@ grpc::ServerUnaryReactor* EmbeddingRpc::ListModels(grpc::CallbackServerContext* 
                                                    const v1::ListModelsRequest*,
                                                    v1::ListModelsResponse* response) {
   return AnswerAtOnce(Method::kListModels, *context, [&]() -> absl::Status {
-    TOME_ASSIGN_OR_RETURN(const std::vector<ServedModel> models, service_.ListModels());
-    for (const ServedModel& model : models) FillModel(model, response->add_models());
+    TOME_ASSIGN_OR_RETURN(const auto models, service_.ListModels());
+    for (const ServedModel& model : *models) FillModel(model, response->add_models());
     return absl::OkStatus();
   });
 }
@@ -121,9 +121,9 @@ grpc::ServerUnaryReactor* EmbeddingRpc::GetModel(grpc::CallbackServerContext* co
                                                  const v1::GetModelRequest* request,
                                                  v1::GetModelResponse* response) {
   return AnswerAtOnce(Method::kGetModel, *context, [&]() -> absl::Status {
-    TOME_ASSIGN_OR_RETURN(const ServedModel model, service_.GetModel(request->name()));
-    FillModel(model, response->mutable_model());
-    FillLimits(service_.options(), service_.ImagesPerCall(model), max_message_bytes_,
+    TOME_ASSIGN_OR_RETURN(const auto model, service_.GetModel(request->name()));
+    FillModel(*model, response->mutable_model());
+    FillLimits(service_.options(), service_.ImagesPerCall(*model), max_message_bytes_,
                response->mutable_limits());
     return absl::OkStatus();
   });

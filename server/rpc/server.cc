@@ -16,19 +16,13 @@
 namespace tome {
 namespace {
 
-// Of one connection. More wait at the client; what the server does at once is admission's matter.
-constexpr int kMaxConcurrentStreams = 1024;
+// A client's pings that came too early: one more and its connection ends.
+constexpr int kMaxPingStrikes = 2;
 
-// Memory for bytes that are received and not yet admitted: beyond it gRPC stops reading from its
-// connections. Room for several of the largest messages, or one would starve the others.
-constexpr int64_t kReceiveMemoryBytes = int64_t{1} << 30;
-constexpr int64_t kReceiveMessages = 8;
-
-// A peer that vanished without a word is found within 80 s. Clients may ping each 10 s, with or
-// without calls; gRPC's default is 5 min and kills the connections of those who ping more often.
-constexpr int kKeepaliveMilliseconds = 60'000;
-constexpr int kKeepaliveTimeoutMilliseconds = 20'000;
-constexpr int kMinClientPingMilliseconds = 10'000;
+int Milliseconds(absl::Duration duration) {
+  return static_cast<int>(
+      std::min<int64_t>(absl::ToInt64Milliseconds(duration), std::numeric_limits<int>::max()));
+}
 
 // gRPC's own lines in the form of ours. Its errors are warnings here: most are connections that
 // strangers broke off; what stops us comes as a status, too.
@@ -53,15 +47,23 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(
   builder.SetMaxReceiveMessageSize(static_cast<int>(
       std::min<int64_t>(options.max_message_bytes, std::numeric_limits<int>::max())));
   builder.SetResourceQuota(grpc::ResourceQuota("tome").Resize(
-      std::max(kReceiveMemoryBytes, kReceiveMessages * options.max_message_bytes)));
+      std::max(options.max_receive_bytes, 2 * options.max_message_bytes)));
   // Otherwise a second server on the port would get half of the calls instead of an error.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxConcurrentStreams);
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMilliseconds);
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMilliseconds);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, options.max_connection_calls);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, Milliseconds(options.keepalive_time));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
+                             Milliseconds(options.keepalive_timeout));
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
-                             kMinClientPingMilliseconds);
+                             Milliseconds(options.min_ping_interval));
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, kMaxPingStrikes);
+  if (options.max_connection_age > absl::ZeroDuration()) {
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS,
+                               Milliseconds(options.max_connection_age));
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS,
+                               Milliseconds(options.max_connection_age_grace));
+  }
 
   server->server_ = builder.BuildAndStart();
   if (server->server_ == nullptr) {

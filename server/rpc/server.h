@@ -27,6 +27,15 @@ class RpcServer {
     std::shared_ptr<grpc::ServerCredentials> credentials;
     // A longer message is refused by gRPC itself: RESOURCE_EXHAUSTED, without a retry hint.
     int64_t max_message_bytes = 64 << 20;
+    // Of what is received and not yet admitted, on all connections: beyond it gRPC stops reading.
+    // Two of the largest messages always fit.
+    int64_t max_receive_bytes = 1 << 30;
+    int max_connection_calls = 1024;  // of one connection at once; more wait at the client
+    absl::Duration keepalive_time = absl::Seconds(60);
+    absl::Duration keepalive_timeout = absl::Seconds(20);
+    absl::Duration min_ping_interval = absl::Seconds(10);      // of a client's pings
+    absl::Duration max_connection_age = absl::ZeroDuration();  // 0: none
+    absl::Duration max_connection_age_grace = absl::Minutes(5);
   };
 
   // Accepts calls from its return on, with health NOT_SERVING. FAILED_PRECONDITION if it cannot

@@ -43,7 +43,10 @@ Batcher::Batcher(std::string model, const std::vector<Engine*>& engines, Clock& 
       max_delay_(limits.max_delay),
       images_per_batch_(ImagesPerBatch(limits, tokens_)),
       workers_left_(engines.size()) {
-  for (Engine* engine : engines) workers_.emplace_back(*engine);
+  for (Engine* engine : engines) {
+    workers_.emplace_back(*engine);
+    metrics_.AddDevice(engine->facts().device);
+  }
 }
 
 Batcher::~Batcher() { Stop(); }
@@ -51,6 +54,8 @@ Batcher::~Batcher() { Stop(); }
 void Batcher::OnEnginesLost(std::function<void()> on_engines_lost) {
   on_engines_lost_ = std::move(on_engines_lost);
 }
+
+void Batcher::ShareCores(ComputeTurns& turns) { turns_ = &turns; }
 
 void Batcher::Start() {
   MutexLock lock(thread_mu_);
@@ -97,10 +102,15 @@ void Batcher::Stop() {
 
 void Batcher::RunBatches(Worker& worker) {
   while (true) {
-    Taken taken;
     {
       MutexLock lock(mu_);
       if (!AwaitBatch(worker)) return;
+    }
+    // What comes while others compute is part of the batch.
+    const ComputeTurns::Turn turn(turns_);
+    Taken taken;
+    {
+      MutexLock lock(mu_);
       taken = TakeBatch(worker);
     }
     Finish(worker, std::move(taken));
@@ -181,6 +191,12 @@ void Batcher::EndRun(Worker& worker, absl::Time begin) {
     const absl::Time now = clock_.Now();
     metrics_.EngineBusy(worker.engine.facts().device, now - std::max(begin, worker.busy_until));
     worker.busy_until = now;
+    const EngineStatistics counted = worker.engine.statistics();
+    metrics_.EnginePasses(worker.engine.facts().device,
+                          counted.graph_runs - worker.counted.graph_runs,
+                          counted.eager_runs - worker.counted.eager_runs,
+                          absl::Seconds(counted.copy_seconds - worker.counted.copy_seconds));
+    worker.counted = counted;
     --worker.running;
     if (worker.engine.lost() && !worker.lost) {
       worker.lost = true;
@@ -205,6 +221,7 @@ void Batcher::Run(Worker& worker, std::vector<Queued> batch) {
   for (const Queued& queued : batch) {
     engine_images.push_back({.pixels = queued.task.pixels,
                              .merges_per_block = queued.task.merges_per_block,
+                             .pooling = queued.task.pooling,
                              .want_tokens = queued.task.want_tokens,
                              .want_merge_map = queued.task.want_merge_map});
   }

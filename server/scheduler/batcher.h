@@ -18,6 +18,7 @@
 #include "server/base/mutex.h"
 #include "server/engine/engine.h"
 #include "server/metrics/metrics.h"
+#include "server/scheduler/compute_turns.h"
 
 namespace tome {
 
@@ -33,6 +34,7 @@ struct EmbedResult {
 struct EmbedTask {
   std::vector<uint8_t> pixels;        // [input height, input width, 3]
   std::vector<int> merges_per_block;  // r asked of each block, before the cap
+  Pooling pooling = Pooling::kModelsOwn;
   bool want_tokens = false;
   bool want_merge_map = false;
   absl::Time deadline = absl::InfiniteFuture();  // on the batcher's clock
@@ -68,6 +70,10 @@ class Batcher {
   // Called once, on a compute thread, when no engine is left. Set before Start.
   void OnEnginesLost(std::function<void()> on_engines_lost);
 
+  // Its engines share their cores with those of others: a batch forms and runs within a turn. Set
+  // before Start; outlives the batcher.
+  void ShareCores(ComputeTurns& turns);
+
   // Starts the compute threads: for each engine as many as it makes use of. Call once.
   void Start() ABSL_LOCKS_EXCLUDED(thread_mu_);
 
@@ -101,6 +107,7 @@ class Batcher {
     int running = 0;  // batches
     bool lost = false;
     absl::Time busy_until = absl::InfinitePast();  // counted as busy so far
+    EngineStatistics counted;                      // likewise
   };
 
   void RunBatches(Worker& worker) ABSL_LOCKS_EXCLUDED(mu_);
@@ -123,6 +130,7 @@ class Batcher {
   // Every image of a model has the same tokens before the first block, so both limits are one.
   const size_t images_per_batch_;
   std::function<void()> on_engines_lost_;
+  ComputeTurns* turns_ = nullptr;
 
   Mutex mu_;
   Condition work_;

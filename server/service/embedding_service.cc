@@ -64,9 +64,15 @@ absl::Status CheckDigest(const std::string& asked_for, const ModelFacts& facts) 
 }
 
 absl::Status CheckOutput(const OutputSpec& output, const ModelFacts& facts) {
-  if (output.dimensions >= 0 && output.dimensions <= facts.embedding_dim) return absl::OkStatus();
+  if (output.pooling == Pooling::kClassToken && !facts.class_token) {
+    return InvalidField("output.pooling",
+                        "POOLING_CLASS_TOKEN, but this model has no class token; leave pooling out "
+                        "for the model's own, or ask for POOLING_MEAN");
+  }
+  const int dimensions = facts.EmbeddingDim(output.pooling);
+  if (output.dimensions >= 0 && output.dimensions <= dimensions) return absl::OkStatus();
   return InvalidField("output.dimensions",
-                      absl::StrCat(output.dimensions, " is outside [0, ", facts.embedding_dim,
+                      absl::StrCat(output.dimensions, " is outside [0, ", dimensions,
                                    "], the model's embedding dimensions"));
 }
 
@@ -80,8 +86,9 @@ int64_t LongestAnswerBytes(const ModelFacts& facts) {
   constexpr int64_t kVarint = 3;
   constexpr int64_t kFloat = sizeof(float);
   const int64_t patches = facts.tokens() - facts.prefix_tokens;
-  return std::max(kError, kScalars + kFloat * facts.embedding_dim + kVarint * facts.blocks +
-                              kVarint * patches + kFloat * facts.tokens());
+  const int longest = std::max(facts.embedding_dim, facts.EmbeddingDim(Pooling::kMean));
+  return std::max(kError, kScalars + kFloat * longest + kVarint * facts.blocks + kVarint * patches +
+                              kFloat * facts.tokens());
 }
 
 double Gflops(const ModelFacts& facts, std::span<const int> merged_per_block) {
@@ -143,13 +150,9 @@ struct EmbeddingService::Batch {
   }
 };
 
-EmbeddingService::EmbeddingService(Admission& admission, ThreadPool& decode_pool, Clock& clock,
-                                   Metrics& metrics, const Options& options)
-    : options_(options),
-      admission_(admission),
-      decode_pool_(decode_pool),
-      clock_(clock),
-      metrics_(metrics) {}
+EmbeddingService::EmbeddingService(ThreadPool& decode_pool, Clock& clock, Metrics& metrics,
+                                   const Options& options)
+    : options_(options), decode_pool_(decode_pool), clock_(clock), metrics_(metrics) {}
 
 void EmbeddingService::Serve(std::vector<ServedModel> models) {
   for (const ServedModel& model : models) {
@@ -158,8 +161,25 @@ void EmbeddingService::Serve(std::vector<ServedModel> models) {
                                    .device = model.facts->device,
                                    .weights_digest = model.facts->weights_digest});
   }
+  {
+    MutexLock lock(references_->mu);
+    ++references_->sets;
+  }
+  std::shared_ptr<const Models> served(new Models(std::move(models)),
+                                       [references = references_](const Models* unreferenced) {
+                                         delete unreferenced;
+                                         MutexLock lock(references->mu);
+                                         --references->sets;
+                                         references->fewer.NotifyAll();
+                                       });
   MutexLock lock(mu_);
-  models_ = std::make_shared<const Models>(std::move(models));
+  // The replaced ones go with `served`, outside the lock.
+  models_.swap(served);
+}
+
+void EmbeddingService::AwaitReplaced() const {
+  MutexLock lock(references_->mu);
+  while (references_->sets > 1) references_->fewer.Wait(references_->mu);
 }
 
 void EmbeddingService::Drain() {
@@ -173,33 +193,30 @@ bool EmbeddingService::WaitUntilIdle(absl::Time deadline) {
   return images_under_way_ == 0;
 }
 
-absl::StatusOr<std::shared_ptr<const EmbeddingService::Models>> EmbeddingService::Snapshot() const {
-  MutexLock lock(mu_);
-  if (models_ == nullptr) return StartingError();
-  return models_;
-}
-
 absl::Status EmbeddingService::CheckAccepts() const {
   MutexLock lock(mu_);
   if (draining_) return DrainingError();
   return models_ == nullptr ? StartingError() : absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<ServedModel>> EmbeddingService::ListModels() const {
-  TOME_ASSIGN_OR_RETURN(const std::shared_ptr<const Models> models, Snapshot());
-  return *models;
+absl::StatusOr<std::shared_ptr<const std::vector<ServedModel>>> EmbeddingService::ListModels()
+    const {
+  MutexLock lock(mu_);
+  if (models_ == nullptr) return StartingError();
+  return models_;
 }
 
-absl::StatusOr<ServedModel> EmbeddingService::GetModel(const std::string& name) const {
-  TOME_ASSIGN_OR_RETURN(const std::shared_ptr<const Models> models, Snapshot());
+absl::StatusOr<std::shared_ptr<const ServedModel>> EmbeddingService::GetModel(
+    const std::string& name) const {
+  TOME_ASSIGN_OR_RETURN(const std::shared_ptr<const Models> models, ListModels());
   TOME_ASSIGN_OR_RETURN(const ServedModel* const model, FindModel(*models, name));
-  return *model;
+  return std::shared_ptr<const ServedModel>(models, model);
 }
 
 int EmbeddingService::ImagesPerCall(const ServedModel& model) const {
   constexpr int64_t kAnswerBytes = int64_t{4} << 20;
   return static_cast<int>(
-      std::min<int64_t>(admission_.max_images(),
+      std::min<int64_t>(model.admission->max_images(),
                         std::max<int64_t>(1, kAnswerBytes / LongestAnswerBytes(*model.facts))));
 }
 
@@ -260,7 +277,7 @@ void EmbeddingService::Embed(EmbedCall call,
   request->done = std::move(done);
   absl::Status entered = EnterImage(call, *request);
   if (!entered.ok()) return Finish(*request, std::move(entered));
-  absl::StatusOr<Permit> permit = admission_.Admit(1);
+  absl::StatusOr<Permit> permit = request->terms.model->admission->Admit(1);
   if (!permit.ok()) return Finish(*request, std::move(permit).status());
   request->permit = *std::move(permit);
   StartPreparing(std::move(request));
@@ -272,7 +289,8 @@ void EmbeddingService::EmbedOfStream(EmbedCall call, absl::AnyInvocable<void()> 
   request->done = std::move(done);
   absl::Status entered = EnterImage(call, *request, /*even_draining=*/true);
   if (!entered.ok()) return Finish(*request, std::move(entered));
-  admission_.AdmitWhenFree(
+  Admission& admission = *request->terms.model->admission;
+  admission.AdmitWhenFree(
       [this, request = std::move(request), admitted = std::move(admitted)](Permit permit) mutable {
         request->permit = std::move(permit);
         admitted();
@@ -295,7 +313,7 @@ void EmbeddingService::EmbedBatch(EmbedBatchCall call,
     if (call.schedule.has_value()) {
       TOME_RETURN_IF_ERROR(MergesPerBlock(*call.schedule, terms.model->facts->blocks).status());
     }
-    TOME_ASSIGN_OR_RETURN(permit, admission_.Admit(images));
+    TOME_ASSIGN_OR_RETURN(permit, terms.model->admission->Admit(images));
     return absl::OkStatus();
   }();
   if (!accepted.ok()) {
@@ -360,6 +378,7 @@ void EmbeddingService::Prepare(std::shared_ptr<Request> request) {
   EmbedTask task;
   task.pixels = std::move(prepared->pixels);
   task.merges_per_block = std::move(request->merges_per_block);
+  task.pooling = terms.output.pooling;
   task.want_tokens = terms.output.tokens;
   task.want_merge_map = terms.output.merge_map;
   task.deadline = terms.deadline;

@@ -22,10 +22,12 @@
 
 namespace tome {
 
-// A model as the service offers it. The pointers outlive the service.
+// A model as the service offers it. What the pointers point at lives until the service has been
+// given other models and AwaitReplaced has returned, or until the service is idle at its end.
 struct ServedModel {
   std::string name;
   const ModelFacts* facts = nullptr;
+  Admission* admission = nullptr;  // the model's share of the places
   Batcher* batcher = nullptr;
   MergeSchedule default_schedule;
 };
@@ -42,12 +44,15 @@ class EmbeddingService {
   };
 
   // The references outlive the service.
-  EmbeddingService(Admission& admission, ThreadPool& decode_pool, Clock& clock, Metrics& metrics,
-                   const Options& options);
+  EmbeddingService(ThreadPool& decode_pool, Clock& clock, Metrics& metrics, const Options& options);
 
-  // From now on these models are served; before, every call is UNAVAILABLE (starting). Call once.
-  // REQUIRES: at least one model, names unique.
+  // From now on these models are served to new images; those under way keep the models they began
+  // with. Before the first time every call is UNAVAILABLE (starting). REQUIRES: at least one model,
+  // names unique.
   void Serve(std::vector<ServedModel> models) ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Waits until nothing refers to models that are served no more.
+  void AwaitReplaced() const;
 
   // From now on every new call is UNAVAILABLE (draining); those under way finish.
   void Drain() ABSL_LOCKS_EXCLUDED(mu_);
@@ -80,21 +85,26 @@ class EmbeddingService {
 
   // UNAVAILABLE before Serve and after Drain.
   absl::Status CheckAccepts() const ABSL_LOCKS_EXCLUDED(mu_);
-  // UNAVAILABLE before Serve.
-  absl::StatusOr<std::vector<ServedModel>> ListModels() const ABSL_LOCKS_EXCLUDED(mu_);
+  // UNAVAILABLE before Serve. What is returned keeps the models; let go of it soon.
+  absl::StatusOr<std::shared_ptr<const std::vector<ServedModel>>> ListModels() const
+      ABSL_LOCKS_EXCLUDED(mu_);
   // NOT_FOUND with the names there are; an empty name means the only model.
-  absl::StatusOr<ServedModel> GetModel(const std::string& name) const ABSL_LOCKS_EXCLUDED(mu_);
+  absl::StatusOr<std::shared_ptr<const ServedModel>> GetModel(const std::string& name) const
+      ABSL_LOCKS_EXCLUDED(mu_);
 
   const Options& options() const { return options_; }
 
  private:
   using Models = std::vector<ServedModel>;
+  // How many sets of models something refers to. Outlives the last of them.
+  struct References {
+    Mutex mu;
+    Condition fewer;
+    int sets ABSL_GUARDED_BY(mu) = 0;
+  };
   struct Terms;
   struct Request;
   struct Batch;
-
-  // The models, or UNAVAILABLE before Serve.
-  absl::StatusOr<std::shared_ptr<const Models>> Snapshot() const ABSL_LOCKS_EXCLUDED(mu_);
 
   // Both count the images of a call and check what it says of them, before they cost anything, and
   // fill in `terms` or `request` as far as they get. Each of the images must come to Leave.
@@ -114,10 +124,10 @@ class EmbeddingService {
 
   // Constant after construction.
   const Options options_;
-  Admission& admission_;
   ThreadPool& decode_pool_;
   Clock& clock_;
   Metrics& metrics_;
+  const std::shared_ptr<References> references_ = std::make_shared<References>();
 
   mutable Mutex mu_;
   Condition idle_;

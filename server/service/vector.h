@@ -4,6 +4,8 @@
 #include <span>
 #include <string>
 
+#include "server/engine/engine.h"
+
 namespace tome {
 
 enum class ElementType { kFloat32, kFloat16, kInt8 };
@@ -14,6 +16,7 @@ struct OutputSpec {
   ElementType element_type = ElementType::kFloat32;
   Normalization normalization = Normalization::kL2;
   int dimensions = 0;  // leading dimensions to keep; 0 keeps all
+  Pooling pooling = Pooling::kModelsOwn;
   bool merge_map = false;
   bool tokens = false;
 };

@@ -94,9 +94,8 @@ TEST(ParseCommandLineTest, EveryOptionHasItsFlagItsVariableAndItsKey) {
     if (option.value == "DURATION") value = "7s";
     if (option.value == "BYTES") value = "30MiB";
     if (option.value == "FILE") value = "/f";
-    if (option.name != "device") {
-      ASSERT_NE(value, standard) << option.name;
-    }
+    if (option.name == "device") value = "cuda:1";
+    ASSERT_NE(value, standard) << option.name;
     // What other options have to say for this value to be allowed.
     Strings base = {"--model=/m"};
     if (option.name == "maximum-timeout") base.push_back("--default-timeout=1s");
@@ -219,7 +218,7 @@ TEST(ParseCommandLineTest, AnUnknownSectionOrKeyOfASectionStopsTheServer) {
   EXPECT_THAT(error_of_file("[model.a]\n"), HasSubstr("[model.a]"));
   EXPECT_THAT(error_of_file("[model.a]\ndirectory = \"/a\"\ndtyp = \"float32\"\n"),
               MatchesRegex("model\\.a\\.dtyp \\(.*:3\\): no such key; did you mean dtype\\?; a "
-                           "model has directory, dtype, default-r"));
+                           "model has directory, dtype, default-r, max-admitted-images"));
   EXPECT_THAT(error_of_file("[model.a]\ndirectory = \"/a\"\ndtype = \"int4\"\n"),
               MatchesRegex("model\\.a\\.dtype \\(.*:3\\): \"int4\" is not a dtype, .*"));
   EXPECT_THAT(error_of_file("[model.\"a b\"]\ndirectory = \"/a\"\n"),
@@ -269,6 +268,30 @@ TEST(ParseCommandLineTest, AValueIsOneLine) {
   EXPECT_THAT(ErrorOf({"--a\nb"}), HasSubstr("--a\\nb"));
 }
 
+TEST(ParseCommandLineTest, ModelsShareThePlacesUnlessASectionNamesItsOwnShare) {
+  const TemporaryFile file(
+      "max-admitted-images = 100\n"
+      "max-batch-images = 8\n"
+      "[model.a]\n"
+      "directory = \"/a\"\n"
+      "max-admitted-images = 60\n"
+      "[model.b]\n"
+      "directory = \"/b\"\n"
+      "[model.c]\n"
+      "directory = \"/c\"\n");
+
+  const ServerConfig config = Parse({"--config", file.path()});
+
+  ASSERT_EQ(config.models.size(), 3u);
+  EXPECT_EQ(config.models[0].max_admitted_images, 60);
+  EXPECT_EQ(config.models[1].max_admitted_images, 20);
+  EXPECT_EQ(config.models[2].max_admitted_images, 20);
+  EXPECT_EQ(Parse({"--model=/m"}).models[0].max_admitted_images, 256);
+  EXPECT_EQ(ErrorOf({"--config", file.path(), "--max-admitted-images=61"}),
+            "max-admitted-images (flag --max-admitted-images): 61 images leave 1 to 2 models after "
+            "what the sections of others take");
+}
+
 TEST(ParseCommandLineTest, AModelNeedsADirectoryAndANameOfItsOwn) {
   EXPECT_THAT(ErrorOf({}), MatchesRegex("model: none is given, .*--model .*TOME_MODEL.*"));
   EXPECT_EQ(ErrorOf({"--model=/x/a", "--model=/y/a"}),
@@ -306,14 +329,21 @@ TEST(ParseCommandLineTest, OptionsThatContradictEachOtherStopTheServer) {
             32);
 }
 
-TEST(ParseCommandLineTest, ADeviceOrDtypeThatThisBuildLacksIsNamed) {
-  for (const std::string device : {"cuda", "cuda:1", "cuda:all"}) {
-    EXPECT_EQ(ErrorOf({"--model=/m", "--device=" + device}),
-              "device (flag --device): \"" + device + "\": this build has no CUDA engine, use cpu");
+TEST(ParseCommandLineTest, ADeviceOrDtypeThatThereIsNotIsNamed) {
+  EXPECT_THAT(ErrorOf({"--model=/m", "--device=tpu"}),
+              HasSubstr("\"tpu\" is not a device, use cpu, cuda, cuda:N or cuda:all"));
+  for (const std::string device : {"cuda:", "cuda:x", "cuda:-1", "cuda:99999999999"}) {
+    EXPECT_THAT(ErrorOf({"--model=/m", "--device=" + device}), HasSubstr("is not a device"));
   }
-  EXPECT_THAT(ErrorOf({"--model=/m", "--device=tpu"}), HasSubstr("\"tpu\" is not a device"));
-  EXPECT_THAT(ErrorOf({"--model=/m", "--dtype=float16"}), HasSubstr("needs a CUDA device"));
-  EXPECT_THAT(ErrorOf({"--model=/m", "--dtype=float64"}), HasSubstr("use float32 or bfloat16"));
+  EXPECT_EQ(
+      ErrorOf({"--model=/m", "--dtype=float16"}),
+      "dtype (flag --dtype): \"float16\" needs a GPU, device (default) is cpu, which computes "
+      "in float32 or bfloat16");
+  for (const std::string device : {"cuda", "cuda:1", "cuda:all"}) {
+    EXPECT_TRUE(ParseCommandLine({"--model=/m", "--dtype=float16", "--device=" + device}, {}).ok());
+  }
+  EXPECT_THAT(ErrorOf({"--model=/m", "--dtype=float64"}),
+              HasSubstr("use float32, float16 or bfloat16"));
 }
 
 TEST(ParseCommandLineTest, AServicesVariablesOfKubernetesAreExplained) {

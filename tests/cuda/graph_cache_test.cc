@@ -21,11 +21,11 @@ TEST(GraphCacheTest, APlanIsWorthAGraphWhenItComesASecondTime) {
 
 TEST(GraphCacheTest, LetsGoWhatWasFoundLongestAgo) {
   GraphCache cache(2);
-  cache.Add({1}, EmptyGraph());
-  cache.Add({2}, EmptyGraph());
+  EXPECT_EQ(cache.Add({1}, EmptyGraph()), nullptr);
+  EXPECT_EQ(cache.Add({2}, EmptyGraph()), nullptr);
   EXPECT_NE(cache.Find({1}), nullptr);
 
-  cache.Add({3}, EmptyGraph());
+  EXPECT_NE(cache.Add({3}, EmptyGraph()), nullptr);
 
   EXPECT_NE(cache.Find({1}), nullptr);
   EXPECT_EQ(cache.Find({2}), nullptr);

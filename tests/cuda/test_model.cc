@@ -3,6 +3,8 @@
 #include <cmath>
 #include <random>
 
+#include "tests/cuda/test_table.h"
+
 namespace tome::cuda {
 namespace {
 
@@ -49,7 +51,7 @@ TestModel::TestModel() {
 WeightSource TestModel::source() const { return {.context = nullptr, .read = ReadSeeded}; }
 
 TestSession::TestSession(const TestModel& model, const Options& options)
-    : table_(*tome_cuda_module(kModuleVersion)), model_(model.model) {
+    : table_(TestTable()), model_(model.model) {
   const WeightSource source = model.source();
   Message message;
   code_ = table_.load(&model.model, &source, &options, &session_, &message);
@@ -62,36 +64,64 @@ TestSession::~TestSession() {
 
 TestResults TestSession::Run(const std::vector<TestImage>& images, TestWants wants) const {
   std::vector<MergePlan::Image> planned;
+  for (const TestImage& image : images) {
+    planned.push_back({.tokens = model_.tokens(), .merges_per_block = image.merges_per_block});
+  }
+  const MergePlan plan(planned, model_.blocks, model_.prefix_tokens);
+  return RunPlan(images, wants, plan, plan.at(0).data());
+}
+
+TestResults TestSession::RunAt(int offset) const {
+  const TestImage image;
+  const MergePlan::Image planned{.tokens = model_.tokens(),
+                                 .merges_per_block = image.merges_per_block};
+  const MergePlan plan(std::vector<MergePlan::Image>{planned, planned}, model_.blocks,
+                       model_.prefix_tokens);
+  std::vector<Segment> segments;
+  for (int block = 0; block <= model_.blocks; ++block) {
+    segments.push_back({.offset = offset, .tokens = model_.tokens()});
+    segments.push_back(plan.at(block)[1]);
+  }
+  return RunPlan({image, image}, {}, plan, segments.data());
+}
+
+TestResults TestSession::RunPlan(const std::vector<TestImage>& images, TestWants wants,
+                                 const MergePlan& plan, const Segment* segments) const {
   std::vector<std::vector<uint8_t>> pixels;
   std::vector<const uint8_t*> pixel_pointers;
   std::vector<Pooling> pooling;
   TestResults results;
-  std::vector<float*> embeddings;
+  results.plan = plan;
+  std::vector<std::vector<float>>& embeddings = results.embeddings;
   for (const TestImage& image : images) {
-    planned.push_back({.tokens = model_.tokens(), .merges_per_block = image.merges_per_block});
     pixels.push_back(Pixels(model_, image.seed));
     pixel_pointers.push_back(pixels.back().data());
     pooling.push_back(image.pooling);
-    results.embeddings.emplace_back(model_.embedding_dim(image.pooling), NAN);
-    embeddings.push_back(results.embeddings.back().data());
+    embeddings.emplace_back(model_.embedding_dim(image.pooling), NAN);
   }
-  results.plan = MergePlan(planned, model_.blocks, model_.prefix_tokens);
-  const size_t rows = results.plan.packed_tokens(model_.blocks);
+  std::vector<float*> embedding_pointers;
+  for (std::vector<float>& embedding : embeddings) embedding_pointers.push_back(embedding.data());
+  const size_t rows = plan.packed_tokens(model_.blocks);
   if (wants.tokens) results.tokens.assign(rows * model_.token_dim, NAN);
   if (wants.merge_map) {
     results.sizes.assign(rows, NAN);
     results.groups.assign(images.size() * model_.tokens(), -1);
   }
   const Batch batch{.images = static_cast<int32_t>(images.size()),
-                    .segments = results.plan.at(0).data(),
+                    .segments = segments,
                     .pixels = pixel_pointers.data(),
                     .pooling = pooling.data(),
                     .want_tokens = wants.tokens,
                     .want_merge_map = wants.merge_map};
-  const Results places{.embeddings = embeddings.data(),
+  const Results places{.embeddings = embedding_pointers.data(),
                        .tokens = results.tokens.data(),
                        .sizes = results.sizes.data(),
                        .groups = results.groups.data()};
+  if (session_ == nullptr) {
+    results.code = code_;
+    results.message = message_;
+    return results;
+  }
   Message message;
   results.code = table_.run(session_, &batch, &places, &message);
   results.message = message.text;
@@ -100,10 +130,12 @@ TestResults TestSession::Run(const std::vector<TestImage>& images, TestWants wan
 
 Statistics TestSession::statistics() const {
   Statistics statistics;
-  table_.statistics(session_, &statistics);
+  if (session_ != nullptr) table_.statistics(session_, &statistics);
   return statistics;
 }
 
-std::string TestSession::description() const { return table_.description(session_); }
+std::string TestSession::description() const {
+  return session_ != nullptr ? table_.description(session_) : message_;
+}
 
 }  // namespace tome::cuda

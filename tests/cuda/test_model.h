@@ -53,6 +53,8 @@ class TestSession {
   TestSession& operator=(const TestSession&) = delete;
 
   TestResults Run(const std::vector<TestImage>& images, TestWants wants = {}) const;
+  // Two images, with a plan that is wrong: the first's rows begin at `offset`. For faults.
+  TestResults RunAt(int offset) const;
   Statistics statistics() const;
   std::string description() const;
 
@@ -61,6 +63,9 @@ class TestSession {
   const std::string& message() const { return message_; }
 
  private:
+  TestResults RunPlan(const std::vector<TestImage>& images, TestWants wants, const MergePlan& plan,
+                      const Segment* segments) const;
+
   const Table& table_;
   const Model model_;
   Session* session_ = nullptr;

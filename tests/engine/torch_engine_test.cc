@@ -102,6 +102,27 @@ TEST_F(TorchEngineTest, PoolsTheClassTokenItReturns) {
             std::vector<float>(results[0]->tokens.begin(), results[0]->tokens.begin() + 32));
 }
 
+TEST_F(TorchEngineTest, PoolsEachImageOfABatchAsItAsks) {
+  const std::unique_ptr<Engine> engine = Load();
+  const std::vector<uint8_t> pixels = ProceduralImage(engine->facts(), 0);
+  const std::vector<int> merges = {0, 0};
+  const EngineImage own = {.pixels = pixels, .merges_per_block = merges, .want_tokens = true};
+  EngineImage mean = own;
+  mean.pooling = Pooling::kMean;
+  EngineImage class_token = own;
+  class_token.pooling = Pooling::kClassToken;
+  const std::vector<EngineImage> batch = {mean, own, class_token};
+
+  const auto results = engine->Run(batch);
+
+  EXPECT_EQ(results[2]->embedding, results[1]->embedding);
+  std::vector<float> expected(32, 0.0f);
+  for (int patch = 1; patch < 17; ++patch) {
+    for (int d = 0; d < 32; ++d) expected[d] += results[0]->tokens[patch * 32 + d] / 16.0f;
+  }
+  EXPECT_THAT(results[0]->embedding, testing::Pointwise(testing::FloatNear(1e-5f), expected));
+}
+
 TEST_F(TorchEngineTest, SeesRedGreenAndBlueEachWithItsOwnMeanAndStd) {
   // The weights see the red channel alone, whose mean and std make 102 a zero.
   checkpoint_.config = absl::StrReplaceAll(

@@ -34,5 +34,13 @@ TEST(FlopsTest, GivesTheRatiosThatMergingPromises) {
   EXPECT_NEAR(BaseFlops(0) / BaseFlops(16), 2.02, 0.005);
 }
 
+TEST(BlockFlopsTest, CountsTheGateOfAGatedMlp) {
+  const std::vector<int> merges = {1};
+  const double plain = BlockFlops({.token_dim = 2, .mlp_hidden_dim = 8}, 3, merges);
+
+  EXPECT_EQ(BlockFlops({.token_dim = 2, .mlp_hidden_dim = 8, .gated_mlp = true}, 3, merges),
+            plain + 2 * 2 * 8 * 2);
+}
+
 }  // namespace
 }  // namespace tome

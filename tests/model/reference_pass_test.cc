@@ -54,8 +54,8 @@ class Model {
   ReferencePass pass_;
 };
 
-at::Tensor Inputs() {
-  static const SafetensorsFile& file = *new SafetensorsFile(OpenOracleFile("input"));
+at::Tensor Inputs(const std::string& model) {
+  const SafetensorsFile file = OpenOracleFile(model == "registers" ? "registers/input" : "input");
   const TensorView& input = *file.Find("input");
   return at::from_blob(const_cast<std::byte*>(input.bytes.data()), input.shape).clone();
 }
@@ -134,7 +134,7 @@ TEST_P(OracleTest, AgreesWithEveryScheduleOfTheReferenceResults) {
     SCOPED_TRACE(schedule.name);
     const MergePlan plan = model.Plan(std::vector(kImages, schedule.schedule));
 
-    const PassResult result = model.Run(Inputs(), plan);
+    const PassResult result = model.Run(Inputs(GetParam()), plan);
 
     const OracleResults expected(GetParam(), schedule.name);
     for (int image = 0; image < kImages; ++image) {
@@ -151,7 +151,7 @@ TEST_P(OracleTest, AgreesWhereEveryImageOfTheBatchHasItsOwnSchedule) {
   std::vector<at::Tensor> images;
   for (size_t i = 0; i < schedules.size(); ++i) {
     mixture.push_back(schedules[i].schedule);
-    images.push_back(Inputs()[static_cast<int64_t>(i) % kImages]);
+    images.push_back(Inputs(GetParam())[static_cast<int64_t>(i) % kImages]);
   }
   const MergePlan plan = model.Plan(mixture);
 
@@ -171,7 +171,7 @@ TEST_P(OracleTest, KeepsTheDirectionOfTheEmbeddingInBfloat16) {
   for (const OracleSchedule& schedule : OracleSchedules()) {
     const MergePlan plan = model.Plan(std::vector(kImages, schedule.schedule));
 
-    const PassResult result = model.Run(Inputs(), plan);
+    const PassResult result = model.Run(Inputs(GetParam()), plan);
 
     const OracleResults expected(GetParam(), schedule.name);
     for (int image = 0; image < kImages; ++image) {
@@ -184,7 +184,8 @@ TEST_P(OracleTest, KeepsTheDirectionOfTheEmbeddingInBfloat16) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, OracleTest,
-                         testing::Values("plain", "distilled", "no_prefix", "mae_pool"),
+                         testing::Values("plain", "distilled", "no_prefix", "mae_pool",
+                                         "registers"),
                          [](const auto& model) { return model.param; });
 
 // The promise that batch mates do not matter: compute type and threads.
@@ -196,7 +197,7 @@ class BatchMatesTest : public testing::TestWithParam<std::tuple<c10::ScalarType,
 };
 
 TEST_P(BatchMatesTest, DoNotChangeABitOfAnImagesResult) {
-  for (const std::string name : {"plain", "distilled", "no_prefix"}) {
+  for (const std::string name : {"plain", "distilled", "no_prefix", "registers"}) {
     SCOPED_TRACE(name);
     const Model model(name, std::get<0>(GetParam()));
     constexpr int kBatch = 16;
@@ -204,7 +205,7 @@ TEST_P(BatchMatesTest, DoNotChangeABitOfAnImagesResult) {
     std::vector<at::Tensor> images;
     for (int i = 0; i < kBatch; ++i) {
       schedules.push_back(OracleSchedules()[i * 3 % OracleSchedules().size()].schedule);
-      images.push_back(Inputs()[i % kImages]);
+      images.push_back(Inputs(name)[i % kImages]);
     }
     const MergePlan plan = model.Plan(schedules);
     const std::vector<MergeSchedule> reversed(schedules.rbegin(), schedules.rend());

@@ -108,13 +108,31 @@ TEST(TimmConfigTest, SquashesWithoutKeepingTheAspectRatio) {
   EXPECT_EQ(config->preprocessing.resize_width, 256);
 }
 
+TEST(TimmConfigTest, CoversAnInputThatIsNotSquare) {
+  const auto config =
+      ReadTimmConfig(absl::StrReplaceAll(kConfig, {{"[3, 224, 224]", "[3, 192, 256]"}}));
+
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->preprocessing.resize, Preprocessing::Resize::kCover);
+  EXPECT_EQ(config->preprocessing.resize_height, 213);
+  EXPECT_EQ(config->preprocessing.resize_width, 284);
+}
+
+TEST(TimmConfigTest, SurroundsAFittedPictureWithTheMean) {
+  const auto config = ReadTimmConfig(
+      absl::StrReplaceAll(With("\"center\"", "\"border\""), {{"\"bicubic\"", "\"lanczos\""}}));
+
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->preprocessing.resize, Preprocessing::Resize::kFit);
+  EXPECT_EQ(config->preprocessing.interpolation, Preprocessing::Interpolation::kLanczos);
+  EXPECT_THAT(config->preprocessing.fill, ElementsAre(128, 64, 128));  // 127.5 goes to even
+}
+
 TEST(TimmConfigTest, RefusesAPreprocessingItCannotFollow) {
-  ExpectRefused(With("\"bicubic\"", "\"lanczos\""),
-                R"(pretrained_cfg.interpolation: "lanczos" is not supported)");
-  ExpectRefused(With("\"center\"", "\"border\""),
-                R"(pretrained_cfg.crop_mode: "border" is not supported)");
-  ExpectRefused(absl::StrReplaceAll(kConfig, {{"224, 224]", "192, 224]"}}),
-                "\"center\" for square inputs only");
+  ExpectRefused(With("\"bicubic\"", "\"random\""),
+                R"(pretrained_cfg.interpolation: "random" is not supported)");
+  ExpectRefused(With("\"center\"", "\"corner\""),
+                R"(pretrained_cfg.crop_mode: "corner" is not supported)");
   ExpectRefused(With("0.9,", "0,"), "pretrained_cfg.crop_pct: 0, expected a number above 0");
   ExpectRefused(With("0.9,", "1e-9,"), "pretrained_cfg.crop_pct: 1e-09, expected");
   ExpectRefused(With("0.9,", "1e9,"), "pretrained_cfg.crop_pct");

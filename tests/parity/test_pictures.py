@@ -3,10 +3,12 @@
 import subprocess
 import warnings
 
+import checkpoints
 import numpy as np
 import PIL
 import pytest
 import timm
+import torch
 import transformers
 from PIL import Image, ImageOps
 
@@ -187,3 +189,68 @@ def test_decoded_pixels_are_pillows(tmp_path, case):
     (ours,) = model_pixels([path], "none", (0, 0), "bicubic", "down", expected.shape[:2])
 
     assert np.abs(ours.astype(int) - expected).max() <= levels
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Photographs in each format: turned, in four inks, of a palette, smaller than any crop."""
+    folder = tmp_path_factory.mktemp("files")
+    photos = ROOT / "deploy/photos"
+    coffee = Image.open(photos / "coffee.jpg").convert("RGB")
+    coffee.resize((333, 250)).save(folder / "turned.jpg", quality=90, **oriented(6))
+    coffee.resize((250, 333)).convert("CMYK").save(folder / "inks.jpg", quality=90)
+    coffee.resize((300, 223)).quantize(64).save(folder / "palette.png", **oriented(3))
+    coffee.resize((41, 30)).save(folder / "small.png")
+    coffee.resize((301, 301)).save(folder / "lossy.webp", quality=80, **oriented(5))
+    transparent(coffee.resize((400, 180))).save(folder / "lossless.webp", lossless=True, exact=True)
+    return [*sorted(folder.iterdir()), photos / "cat.jpg", photos / "astronaut.png"]
+
+
+# Checkpoints, and how a processor of their family gets to their 96 x 96 pixels.
+PROCESSED = {
+    "vit": None,  # timm's own transform
+    "siglip": None,
+    "hf-vit": ("ViT", dict(size=height_width(96, 96))),
+    "hf-deit": ("DeiT", dict(size=height_width(111, 110), crop_size=height_width(96, 96))),
+    "hf-dinov2": ("Bit", dict(size={"shortest_edge": 109}, crop_size=height_width(96, 96))),
+    "hf-clip-vision-projected": ("CLIP", dict(size={"shortest_edge": 96}, crop_size=height_width(96, 96))),
+    "hf-siglip-vision": ("Siglip", dict(size=height_width(96, 96), resample=1)),
+    "hf-mae": ("ViT", dict(do_resize=False, do_center_crop=True, crop_size=height_width(96, 96), rescale_factor=1 / 127.5)),
+}
+
+
+def embed(server, model, paths):
+    from tome.v1 import embedding_pb2 as pb
+
+    output = pb.OutputSpec(normalization=pb.NORMALIZATION_NONE)
+    requests = [
+        pb.EmbedRequest(model=model, input=pb.Input(encoded=path.read_bytes()), output=output, merge=pb.MergeSpec(constant=0))
+        for path in paths
+    ]
+    with server.stub() as stub:
+        calls = [stub.Embed.future(request, timeout=60) for request in requests]
+        return np.stack([np.frombuffer(call.result().embedding.vector.data, "<f4") for call in calls])
+
+
+def test_embeddings_of_files_are_the_librarys_own(start_server, tmp_path, files):
+    written = {name: checkpoints.write(name, tmp_path / name) for name in PROCESSED}
+    sees = {}
+    for name, processed in PROCESSED.items():
+        if processed is None:
+            config = timm.data.resolve_data_config({}, pretrained_cfg=written[name].model.pretrained_cfg)
+            sees[name] = timm.data.create_transform(**config)
+            continue
+        kind, options = processed
+        getattr(transformers, f"{kind}ImageProcessorPil")(**options).save_pretrained(tmp_path / name)
+        processor = transformers.AutoImageProcessor.from_pretrained(tmp_path / name, backend="pil")
+        sees[name] = lambda image, processor=processor: processor(image, return_tensors="pt")["pixel_values"][0]
+    server = start_server(*[f"--model={name}={tmp_path / name}" for name in PROCESSED], "--drain-delay", "0s")
+    images = [ImageOps.exif_transpose(Image.open(path)).convert("RGB") for path in files]
+
+    for name, checkpoint in written.items():
+        ours = embed(server, name, files)
+        with torch.inference_mode():
+            theirs = checkpoint.embed(torch.stack([sees[name](image) for image in images])).numpy()
+
+        worst = np.abs(ours - theirs).max(1)
+        assert worst.max() <= 1e-4, f"{name}: {dict(zip([path.name for path in files], worst))}"

@@ -197,14 +197,15 @@ TEST(ToOutputSpecTest, RefusesWhatItDoesNotKnow) {
   ExpectInvalid(ToOutputSpec(dimensions).status(), "output.dimensions", "4294967295");
 }
 
-TEST(ToOutputSpecTest, SaysThatAChoiceOfPoolingIsToCome) {
+TEST(ToOutputSpecTest, TakesTheModelsOwnPoolingOrAnother) {
   v1::OutputSpec spec;
+  EXPECT_EQ(ToOutputSpec(spec)->pooling, Pooling::kModelsOwn);
+
+  spec.set_pooling(v1::POOLING_CLASS_TOKEN);
+  EXPECT_EQ(ToOutputSpec(spec)->pooling, Pooling::kClassToken);
+
   spec.set_pooling(v1::POOLING_MEAN);
-
-  const absl::Status status = ToOutputSpec(spec).status();
-
-  EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented) << status;
-  EXPECT_THAT(std::string(status.message()), HasSubstr("output.pooling: POOLING_MEAN"));
+  EXPECT_EQ(ToOutputSpec(spec)->pooling, Pooling::kMean);
 }
 
 EmbedAnswer Answer() {
@@ -294,6 +295,7 @@ TEST(FillModelTest, TellsTheFactsThatAClientPlansWith) {
   facts.embedding_dim = 8;
   const ServedModel model{.name = "tiny",
                           .facts = &facts,
+                          .admission = nullptr,
                           .batcher = nullptr,
                           .default_schedule = MergeSchedule::Constant{.r = 3}};
   v1::Model out;

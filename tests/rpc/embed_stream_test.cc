@@ -1,6 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <string>
@@ -30,7 +32,9 @@ v1::EmbedStreamRequest Message(uint64_t id, char shade = 'x') {
 class Stream {
  public:
   explicit Stream(LoopbackServer& server, const std::string& request_id = "id")
-      : stream_(Open(server, request_id)) {}
+      : Stream(*server.stub, request_id) {}
+  explicit Stream(v1::EmbeddingService::Stub& stub, const std::string& request_id = "id")
+      : stream_(Open(stub, request_id)) {}
 
   bool Write(const v1::EmbedStreamRequest& message) { return stream_->Write(message); }
   void WritesDone() { stream_->WritesDone(); }
@@ -53,9 +57,10 @@ class Stream {
  private:
   using ReaderWriter = grpc::ClientReaderWriter<v1::EmbedStreamRequest, v1::EmbedStreamResponse>;
 
-  std::unique_ptr<ReaderWriter> Open(LoopbackServer& server, const std::string& request_id) {
+  std::unique_ptr<ReaderWriter> Open(v1::EmbeddingService::Stub& stub,
+                                     const std::string& request_id) {
     context_.AddMetadata("x-request-id", request_id);
-    return server.stub->EmbedStream(&context_);
+    return stub.EmbedStream(&context_);
   }
 
   grpc::ClientContext context_;
@@ -343,6 +348,38 @@ TEST(EmbedStreamTest, IsRefusedBeforeItServesAndWhileItDrains) {
   EXPECT_EQ(draining.error_code(), grpc::StatusCode::UNAVAILABLE);
   EXPECT_THAT(draining.error_message(), HasSubstr("draining"));
   EXPECT_EQ(Ended(server, "UNAVAILABLE"), 2);
+}
+
+TEST(EmbedStreamTest, AThousandConnectionsWithIdleStreamsLeaveRoomForWorkAndHoldNoDrain) {
+  // Both ends of each connection are this process's.
+  constexpr int kConnections = 1000;
+  constexpr rlim_t kFiles = 2 * kConnections + 200;
+  rlimit files;
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &files), 0);
+  files.rlim_cur = std::max(files.rlim_cur, kFiles);
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &files), 0) << "the hard limit is " << files.rlim_max;
+  LoopbackServer server;
+  server.Serve();
+  std::vector<std::unique_ptr<v1::EmbeddingService::Stub>> stubs;
+  std::vector<std::unique_ptr<Stream>> idle;
+  for (int i = 0; i < kConnections; ++i) {
+    stubs.push_back(v1::EmbeddingService::NewStub(server.Connect()));
+    idle.push_back(std::make_unique<Stream>(*stubs.back()));
+  }
+  Await([&] { return MetricValue(server.metrics, "requests_started_total") == kConnections; });
+
+  EXPECT_TRUE(Embed(*server.stub, SmallRequest()).status.ok());
+  for (int i = 0; i < kConnections; i += 100) {
+    idle[i]->Write(Message(i));
+    EXPECT_TRUE(idle[i]->Read().result().has_embedding());
+  }
+  server.service.Drain();
+  server.rpc.EndStreams();
+
+  for (auto& stream : idle) {
+    EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+  }
+  EXPECT_EQ(Ended(server, "UNAVAILABLE"), kConnections);
 }
 
 TEST(EmbedStreamTest, TheServerOutlivesManyBrokenStreams) {

@@ -33,7 +33,7 @@ LoopbackServer::LoopbackServer(LoopbackOptions options)
     : engine(options.facts),
       admission_(options.max_admitted_images, clock, metrics),
       batcher_("small", engine, clock, metrics, {.max_images = options.max_batch_images}),
-      service(admission_, decode_pool_, clock, metrics, EmbeddingService::Options()),
+      service(decode_pool_, clock, metrics, EmbeddingService::Options()),
       rpc(service, metrics, clock,
           {.tokens = std::move(options.tokens),
            .max_message_bytes = options.max_message_bytes,
@@ -51,6 +51,7 @@ LoopbackServer::~LoopbackServer() {
 void LoopbackServer::Serve() {
   service.Serve({{.name = "small",
                   .facts = &engine.facts(),
+                  .admission = &admission_,
                   .batcher = &batcher_,
                   .default_schedule = MergeSchedule::Constant{.r = 2}}});
   server->SetServing(true);

@@ -31,11 +31,22 @@ class RpcServerTest : public testing::Test {
     return {.listen = "127.0.0.1:0", .credentials = grpc::InsecureServerCredentials()};
   }
 
-  void StartServer() {
-    absl::StatusOr<std::unique_ptr<RpcServer>> server = RpcServer::Start(Loopback(), service_);
+  void StartServer(const RpcServer::Options& options = Loopback()) {
+    absl::StatusOr<std::unique_ptr<RpcServer>> server = RpcServer::Start(options, service_);
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
     channel_ = grpc::CreateChannel(server_->address(), grpc::InsecureChannelCredentials());
+  }
+
+  // What a stream that nobody ends is ended with.
+  static grpc::Status AwaitEnd(const std::shared_ptr<grpc::Channel>& channel) {
+    grpc::ClientContext context;
+    context.set_wait_for_ready(true);
+    const auto watch = Health::NewStub(channel)->Watch(&context, HealthCheckRequest());
+    HealthCheckResponse response;
+    EXPECT_TRUE(watch->Read(&response));
+    while (watch->Read(&response)) continue;
+    return watch->Finish();
   }
 
   // The status of a health name; -1 where the server does not know it.
@@ -110,6 +121,34 @@ TEST_F(RpcServerTest, AWatcherSeesEachChangeAndDoesNotHoldTheShutdown) {
 
   EXPECT_LT(Clock::Steady().Now() - before, absl::Seconds(20));
   EXPECT_FALSE(watch->Finish().ok());
+}
+
+TEST_F(RpcServerTest, AClientThatPingsTooOftenLosesItsConnection) {
+  RpcServer::Options options = Loopback();
+  options.min_ping_interval = absl::Minutes(5);
+  StartServer(options);
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 10);
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+
+  const grpc::Status status = AwaitEnd(
+      grpc::CreateCustomChannel(server_->address(), grpc::InsecureChannelCredentials(), arguments));
+
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE) << status.error_message();
+  EXPECT_EQ(HealthOf("liveness"), HealthCheckResponse::SERVING) << "others are served";
+}
+
+TEST_F(RpcServerTest, AnAgedConnectionsCallsEndAfterTheGraceAndNewOnesFindAnother) {
+  RpcServer::Options options = Loopback();
+  options.max_connection_age = absl::Milliseconds(50);
+  options.max_connection_age_grace = absl::Milliseconds(50);
+  StartServer(options);
+
+  const grpc::Status status = AwaitEnd(channel_);
+
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE) << status.error_message();
+  EXPECT_EQ(HealthOf("liveness"), HealthCheckResponse::SERVING);
 }
 
 TEST_F(RpcServerTest, ReflectionListsTheServices) {

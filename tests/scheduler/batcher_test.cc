@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <memory>
 #include <random>
 #include <string>
@@ -85,6 +86,7 @@ TEST_F(BatcherTest, RunsImagesOfAnyRInOneBatchInTheOrderTheyCame) {
 TEST_F(BatcherTest, PassesOnWhatTheCallerWantsBesideTheVector) {
   Batcher batcher = MakeBatcher();
   EmbedTask task = Task(1);
+  task.pooling = Pooling::kMean;
   task.want_tokens = true;
   task.want_merge_map = true;
   const auto all = Submit(batcher, std::move(task));
@@ -96,6 +98,31 @@ TEST_F(BatcherTest, PassesOnWhatTheCallerWantsBesideTheVector) {
   EXPECT_EQ(all.Await()->image.tokens.size(), 4u * kTokens);
   EXPECT_FALSE(vector_only.Await()->image.merge_map.has_value());
   EXPECT_THAT(vector_only.Await()->image.tokens, IsEmpty());
+}
+
+TEST_F(BatcherTest, ModelsThatShareTheirCoresTakeTurns) {
+  ComputeTurns turns;
+  FakeEngine other_engine;
+  std::atomic<int> computing = 0;
+  const auto on_run = [&computing] {
+    EXPECT_EQ(++computing, 1) << "two engines compute at the same time";
+    std::this_thread::yield();
+    --computing;
+  };
+  engine_.OnRun(on_run);
+  other_engine.OnRun(on_run);
+  Batcher batcher = MakeBatcher({.max_images = 1});
+  Batcher other("other", other_engine, clock_, metrics_, {.max_images = 1});
+  std::vector<Outcome<EmbedResult>> outcomes;
+  for (Batcher* each : {&batcher, &other}) {
+    each->ShareCores(turns);
+    for (int i = 0; i < 50; ++i) outcomes.push_back(Submit(*each, Task(i)));
+  }
+
+  batcher.Start();
+  other.Start();
+
+  for (const auto& outcome : outcomes) EXPECT_TRUE(outcome.Await().ok());
 }
 
 TEST_F(BatcherTest, HasNothingToRunWhenNothingIsQueued) {

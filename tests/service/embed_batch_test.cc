@@ -129,8 +129,11 @@ TEST_F(EmbedBatchTest, TakesNoMoreImagesThanFitAnAnswer) {
   ModelFacts facts = FakeEngine::SmallModel();
   facts.embedding_dim = 500'000;
 
-  const ServedModel wide = {
-      .name = "wide", .facts = &facts, .batcher = nullptr, .default_schedule = {}};
+  const ServedModel wide = {.name = "wide",
+                            .facts = &facts,
+                            .admission = &admission_,
+                            .batcher = nullptr,
+                            .default_schedule = {}};
 
   EXPECT_EQ(service_.ImagesPerCall(wide), 2) << "of 2 MB each";
 }

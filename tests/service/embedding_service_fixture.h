@@ -41,6 +41,7 @@ class EmbeddingServiceTest : public ::testing::Test {
   void ServeSmall(MergeSchedule default_schedule = {}) {
     service_.Serve({{.name = kModel,
                      .facts = &engine_.facts(),
+                     .admission = &admission_,
                      .batcher = &batcher_,
                      .default_schedule = std::move(default_schedule)}});
   }
@@ -95,7 +96,7 @@ class EmbeddingServiceTest : public ::testing::Test {
   Admission admission_{kMaxImages, clock_, metrics_};
   std::unique_ptr<ThreadPool> decode_pool_ = std::make_unique<ThreadPool>("decode", 1);
   Batcher batcher_{kModel, engine_, clock_, metrics_, {.max_images = 8}};
-  EmbeddingService service_{admission_, *decode_pool_, clock_, metrics_,
+  EmbeddingService service_{*decode_pool_, clock_, metrics_,
                             EmbeddingService::Options{.image_limits = {},
                                                       .default_timeout = kDefaultTimeout,
                                                       .maximum_timeout = kMaximumTimeout}};

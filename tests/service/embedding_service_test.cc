@@ -135,14 +135,14 @@ TEST_F(EmbeddingServiceTest, IsUnavailableBeforeItServes) {
 TEST_F(EmbeddingServiceTest, ListsWhatItServes) {
   ServeSmall();
 
-  const absl::StatusOr<std::vector<ServedModel>> models = service_.ListModels();
+  const auto models = service_.ListModels();
 
   ASSERT_TRUE(models.ok()) << models.status();
-  ASSERT_EQ(models->size(), 1u);
-  EXPECT_EQ(models->front().name, kModel);
-  EXPECT_EQ(models->front().facts, &engine_.facts());
-  EXPECT_EQ(service_.GetModel(kModel)->name, kModel);
-  EXPECT_EQ(service_.GetModel("")->name, kModel) << "the only one";
+  ASSERT_EQ((*models)->size(), 1u);
+  EXPECT_EQ((*models)->front().name, kModel);
+  EXPECT_EQ((*models)->front().facts, &engine_.facts());
+  EXPECT_EQ((*service_.GetModel(kModel))->name, kModel);
+  EXPECT_EQ((*service_.GetModel(""))->name, kModel) << "the only one";
   EXPECT_EQ(service_.GetModel("other").status().code(), absl::StatusCode::kNotFound);
 }
 
@@ -174,12 +174,16 @@ TEST_F(EmbeddingServiceTest, RunsEachModelsImagesOnItsOwnEngine) {
   facts.weights_digest = "fedcba9876543210";
   FakeEngine other_engine(facts);
   Batcher other_batcher("other", other_engine, clock_, metrics_, {});
-  service_.Serve(
-      {{.name = kModel, .facts = &engine_.facts(), .batcher = &batcher_, .default_schedule = {}},
-       {.name = "other",
-        .facts = &other_engine.facts(),
-        .batcher = &other_batcher,
-        .default_schedule = {}}});
+  service_.Serve({{.name = kModel,
+                   .facts = &engine_.facts(),
+                   .admission = &admission_,
+                   .batcher = &batcher_,
+                   .default_schedule = {}},
+                  {.name = "other",
+                   .facts = &other_engine.facts(),
+                   .admission = &admission_,
+                   .batcher = &other_batcher,
+                   .default_schedule = {}}});
   StartCompute();
   other_batcher.Start();
   EmbedCall call = Call();
@@ -247,6 +251,32 @@ TEST_F(EmbeddingServiceTest, RefusesMoreDimensionsThanTheModelGives) {
   EXPECT_TRUE(Embed(call).Await().ok());
 }
 
+TEST_F(EmbeddingServiceTest, PoolsAsTheCallerAsks) {
+  ServeSmall();
+  StartCompute();
+  EmbedCall call = Call();
+  call.output.pooling = Pooling::kMean;
+
+  // A mean has the tokens' width, not the projection's.
+  EXPECT_EQ(Embed(call).Await()->vector.dimensions, engine_.facts().block_shape.token_dim);
+  call.output.dimensions = 5;
+  EXPECT_THAT(std::string(Refusal(call).message()), HasSubstr("5 is outside [0, 4]"));
+}
+
+TEST_F(EmbeddingServiceTest, RefusesTheClassTokenOfAModelWithoutOne) {
+  ModelFacts facts = FakeEngine::SmallModel();
+  facts.class_token = false;
+  service_.Serve({{.name = kModel, .facts = &facts, .batcher = &batcher_, .default_schedule = {}}});
+  EmbedCall call = Call();
+  call.output.pooling = Pooling::kClassToken;
+
+  const absl::Status status = Refusal(call);
+
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(FieldOf(status), "output.pooling");
+  EXPECT_THAT(std::string(status.message()), HasSubstr("this model has no class token"));
+}
+
 TEST_F(EmbeddingServiceTest, ABadImageFailsAloneWithItsField) {
   ServeSmall();
   StartCompute();
@@ -260,6 +290,32 @@ TEST_F(EmbeddingServiceTest, ABadImageFailsAloneWithItsField) {
   EXPECT_EQ(Images("INVALID_ARGUMENT"), 1);
   EXPECT_EQ(Metric("inflight_images"), 0);
   EXPECT_TRUE(Embed(Call()).Await().ok());
+}
+
+TEST_F(EmbeddingServiceTest, NewImagesGoToNewModelsAndTheOldOnesAreAwaited) {
+  ServeSmall();
+  const auto before = Embed(Call());
+  ModelFacts facts = FakeEngine::SmallModel();
+  facts.weights_digest = "fedcba9876543210";
+  FakeEngine new_engine(facts);
+  Batcher new_batcher(kModel, new_engine, clock_, metrics_, {});
+  new_batcher.Start();
+  service_.Serve({{.name = kModel,
+                   .facts = &new_engine.facts(),
+                   .admission = &admission_,
+                   .batcher = &new_batcher,
+                   .default_schedule = {}}});
+  const auto after = Embed(Call());
+  EXPECT_EQ(after.Await()->weights_digest, "fedcba9876543210");
+  EXPECT_FALSE(before.IsAnswered());
+
+  StartCompute();
+  service_.AwaitReplaced();
+
+  EXPECT_TRUE(before.IsAnswered());
+  EXPECT_EQ(before.Await()->weights_digest, "0123456789abcdef");
+  ServeSmall();
+  service_.AwaitReplaced();
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "tests/testing/fake_clock.h"
 
+#include <iterator>
 #include <vector>
 
 namespace tome {
@@ -41,7 +42,7 @@ void FakeClock::Advance(absl::Duration duration) ABSL_NO_THREAD_SAFETY_ANALYSIS 
 
 void FakeClock::AwaitWaiters(int count) {
   MutexLock lock(mu_);
-  while (static_cast<int>(waiters_.size()) < count) changed_.Wait(mu_);
+  while (std::distance(waiters_.upper_bound(now_), waiters_.end()) < count) changed_.Wait(mu_);
 }
 
 }  // namespace tome

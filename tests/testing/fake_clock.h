@@ -18,8 +18,8 @@ class FakeClock final : public Clock {
   // Moves time on and wakes every WaitUntil whose deadline is reached by then.
   void Advance(absl::Duration duration) ABSL_LOCKS_EXCLUDED(mu_);
 
-  // Blocks until `count` threads wait in WaitUntil: how a test knows that another thread has got
-  // there.
+  // Blocks until `count` threads wait in WaitUntil for a time that is not reached: how a test knows
+  // that another thread has got there.
   void AwaitWaiters(int count) ABSL_LOCKS_EXCLUDED(mu_);
 
  private:

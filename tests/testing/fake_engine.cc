@@ -36,13 +36,14 @@ std::vector<absl::StatusOr<EmbeddedImage>> FakeEngine::Run(std::span<const Engin
   std::function<void()> on_run;
   {
     MutexLock lock(mu_);
-    EXPECT_FALSE(running_) << "two calls of Run at a time";
-    running_ = true;
+    EXPECT_LT(running_, facts_.concurrent_runs) << "calls of Run at a time";
+    ++running_;
     Batch& batch = batches_.emplace_back();
     for (const EngineImage& image : images) {
       batch.push_back(
           {.pixels = {image.pixels.begin(), image.pixels.end()},
            .merges_per_block = {image.merges_per_block.begin(), image.merges_per_block.end()},
+           .pooling = image.pooling,
            .want_tokens = image.want_tokens,
            .want_merge_map = image.want_merge_map});
     }
@@ -52,7 +53,7 @@ std::vector<absl::StatusOr<EmbeddedImage>> FakeEngine::Run(std::span<const Engin
   if (on_run) on_run();
 
   MutexLock lock(mu_);
-  running_ = false;
+  --running_;
   std::vector<absl::StatusOr<EmbeddedImage>> results;
   for (const EngineImage& image : images.first(images.size() - left_out_)) {
     if (failure_.ok()) {
@@ -72,6 +73,7 @@ EmbeddedImage FakeEngine::Embed(const EngineImage& image) const {
 
   EmbeddedImage embedded;
   embedded.embedding = EmbeddingOf(image.pixels, image.merges_per_block);
+  embedded.embedding.resize(facts_.EmbeddingDim(image.pooling));
   embedded.merged_per_block = plan.MergedPerBlock(0);
   embedded.tokens_out = plan.packed_tokens(facts_.blocks);
   if (image.want_tokens) {
@@ -117,6 +119,27 @@ void FakeEngine::OnRun(std::function<void()> on_run) {
 void FakeEngine::FailWith(absl::Status failure) {
   MutexLock lock(mu_);
   failure_ = std::move(failure);
+}
+
+void FakeEngine::Lose() {
+  MutexLock lock(mu_);
+  lost_ = true;
+  failure_ = absl::UnavailableError("the GPU is lost");
+}
+
+bool FakeEngine::lost() const {
+  MutexLock lock(mu_);
+  return lost_;
+}
+
+void FakeEngine::Count(const EngineStatistics& statistics) {
+  MutexLock lock(mu_);
+  statistics_ = statistics;
+}
+
+EngineStatistics FakeEngine::statistics() const {
+  MutexLock lock(mu_);
+  return statistics_;
 }
 
 void FakeEngine::LeaveOutResults(int count) {

@@ -14,14 +14,15 @@
 namespace tome {
 
 // An engine that computes nothing worth the name: token counts and merges are those of the real
-// one, values are a function of pixels and merges. Records its batches. Thread-safe, but two Run at
-// a time fail the test.
+// one, values are a function of pixels and merges. Records its batches. Thread-safe, but more Run
+// at a time than facts().concurrent_runs fail the test.
 class FakeEngine final : public Engine {
  public:
   // One image that Run was given.
   struct Image {
     std::vector<uint8_t> pixels;
     std::vector<int> merges_per_block;
+    Pooling pooling = Pooling::kModelsOwn;
     bool want_tokens = false;
     bool want_merge_map = false;
   };
@@ -45,6 +46,12 @@ class FakeEngine final : public Engine {
   void OnRun(std::function<void()> on_run) ABSL_LOCKS_EXCLUDED(mu_);
   // Each image of each Run fails with this from now on; OK ends it.
   void FailWith(absl::Status failure) ABSL_LOCKS_EXCLUDED(mu_);
+  // Its device is gone from now on: each image of each Run fails with UNAVAILABLE.
+  void Lose() ABSL_LOCKS_EXCLUDED(mu_);
+  bool lost() const override ABSL_LOCKS_EXCLUDED(mu_);
+  // What statistics() tells from now on.
+  void Count(const EngineStatistics& statistics) ABSL_LOCKS_EXCLUDED(mu_);
+  EngineStatistics statistics() const override ABSL_LOCKS_EXCLUDED(mu_);
   // Run returns so many results too few from now on.
   void LeaveOutResults(int count) ABSL_LOCKS_EXCLUDED(mu_);
 
@@ -61,7 +68,9 @@ class FakeEngine final : public Engine {
 
   mutable Mutex mu_;
   Condition begun_;
-  bool running_ ABSL_GUARDED_BY(mu_) = false;
+  int running_ ABSL_GUARDED_BY(mu_) = 0;
+  bool lost_ ABSL_GUARDED_BY(mu_) = false;
+  EngineStatistics statistics_ ABSL_GUARDED_BY(mu_);
   std::vector<Batch> batches_ ABSL_GUARDED_BY(mu_);
   std::function<void()> on_run_ ABSL_GUARDED_BY(mu_);
   absl::Status failure_ ABSL_GUARDED_BY(mu_);
