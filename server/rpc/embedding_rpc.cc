@@ -55,7 +55,7 @@ class EmbedReactor final : public grpc::ServerUnaryReactor {
     if (!embed.ok()) return Finish(call_.End(embed.status()));
     embed->deadline = call_.deadline();
     embed->cancellation = cancellation_;
-    Begin(service, *std::move(embed), [this](auto answer) { Answer(std::move(answer)); });
+    Begin(service, *std::move(embed), [this](auto answer) { this->Answer(std::move(answer)); });
   }
 
   void OnCancel() override { cancellation_.Cancel(); }
