@@ -134,7 +134,8 @@ absl::StatusOr<App::Model> App::LoadModel(const ModelConfig& config) {
   Model model;
   TOME_ASSIGN_OR_RETURN(model.engine, LoadTorchEngine({.directory = config.directory,
                                                        .dtype = config.dtype,
-                                                       .compute_threads = compute_threads_}));
+                                                       .compute_threads = compute_threads_,
+                                                       .warm_up = true}));
   const ModelFacts& facts = model.engine->facts();
   TOME_RETURN_IF_ERROR(CheckDefaultSchedule(config.default_schedule, facts.blocks));
   const absl::Duration load = clock_.Now() - begin;

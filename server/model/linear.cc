@@ -1,8 +1,10 @@
 #include "server/model/linear.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/constant_pad_nd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -23,7 +25,8 @@ at::Tensor Pack(const at::Tensor& weight) {
   return op.call(weight, std::nullopt);
 }
 
-at::Tensor LinearPointwise(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias) {
+at::Tensor LinearPointwise(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias,
+                           Fused fused) {
   using Scalars = c10::List<std::optional<at::Scalar>>;
   using Signature =
       at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&,
@@ -31,7 +34,8 @@ at::Tensor LinearPointwise(const at::Tensor& x, const at::Tensor& packed, const 
   static const auto op = c10::Dispatcher::singleton()
                              .findSchemaOrThrow("mkldnn::_linear_pointwise", "")
                              .typed<Signature>();
-  return op.call(x, packed, bias, "none", Scalars(), "");
+  return op.call(x, packed, bias, fused == Fused::kNone ? "none" : "gelu", Scalars(),
+                 fused == Fused::kGeluTanh ? "tanh" : "none");
 }
 
 }  // namespace
@@ -41,25 +45,32 @@ bool HasBFloat16() {
          __builtin_cpu_supports("avx512dq");
 }
 
+int LinearRowStep(int threads) {
+  if (HasBFloat16()) return 8;
+  return threads <= 2 ? 12 : 240;
+}
+
 Linear::Linear(const at::Tensor& weight, at::Tensor bias)
     : widened_(weight.scalar_type() == c10::ScalarType::BFloat16 && !HasBFloat16()) {
   packed_weight_ = Pack(widened_ ? weight.to(kFloat) : weight);
   bias_ = widened_ ? bias.to(kFloat) : std::move(bias);
 }
 
-at::Tensor Linear::operator()(const at::Tensor& x) const {
+at::Tensor Linear::operator()(const at::Tensor& x, Fused fused) const {
   // The sum is float32 either way and is rounded once.
-  return widened_ ? Multiply(x.to(kFloat)).to(x.scalar_type()) : Multiply(x);
+  return widened_ ? Multiply(x.to(kFloat), fused).to(x.scalar_type()) : Multiply(x, fused);
 }
 
-at::Tensor Linear::Multiply(const at::Tensor& x) const {
-  // oneDNN multiplies a single row by another kernel, with other rounding: a row of zeros keeps it
-  // company.
-  if (x.size(0) == 1) {
-    return LinearPointwise(at::constant_pad_nd(x, {0, 0, 0, 1}), packed_weight_, bias_)
-        .narrow(0, 0, 1);
-  }
-  return LinearPointwise(x, packed_weight_, bias_);
+at::Tensor Linear::Multiply(const at::Tensor& x, Fused fused) const {
+  const int64_t rows = x.size(0);
+  // Rows of zeros keep a single row company, or fill the last block.
+  const int64_t step = LinearRowStep(at::get_num_threads());
+  const int64_t padded =
+      HasBFloat16() ? std::max<int64_t>(rows, 2) : (rows + step - 1) / step * step;
+  if (padded == rows) return LinearPointwise(x, packed_weight_, bias_, fused);
+  return LinearPointwise(at::constant_pad_nd(x, {0, 0, 0, padded - rows}), packed_weight_, bias_,
+                         fused)
+      .narrow(0, 0, rows);
 }
 
 }  // namespace tome
