@@ -17,10 +17,8 @@ namespace tome {
 //                                                              or float32 straight from the sums
 //   pixels after mean and std, position embedding   float32    float32, rounded once as tokens
 //   attention logits, softmax and weighted values   float32    float32, rounded once behind them;
-//   the
-//                                                              softmax's numerators bfloat16 where
-//                                                              the processor multiplies pairs of
-//                                                              those
+//                                                              the softmax's numerators bfloat16
+//                                                              where the processor multiplies pairs
 //   key metric, its norm and the match scores       float32    float32, from bfloat16 keys
 //   sizes, log(size)                                float32    float32
 //   merged values                                   float32    float32 sums, rounded once
