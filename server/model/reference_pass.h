@@ -45,9 +45,9 @@ class ReferencePass {
   // Each image as the family does.
   PassResult Run(const at::Tensor& pixels, const MergePlan& plan) const;
 
-  // One image's final tokens [n, D] and their sizes [n] -> its embedding. Of tokens and sizes only
-  // those are read that `pooling` pools: sizes may be left out, and rows behind the prefix, where
-  // it is one of prefix tokens.
+  // One image's final tokens [n, D] and their sizes [n] -> its embedding. Only those are read that
+  // `pooling` pools: sizes, and rows behind the prefix, may be left out where it is one of prefix
+  // tokens.
   at::Tensor Embedding(VitPooling pooling, const at::Tensor& tokens, const at::Tensor& size) const;
 
   const VitDescription& vit() const { return vit_; }
