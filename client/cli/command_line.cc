@@ -38,13 +38,14 @@ CLI::Option* AddParsed(CLI::App& app, const std::string& name, Parse parse, Set 
       help);
 }
 
-absl::StatusOr<absl::Duration> ParseTimeout(const std::string& text) {
-  absl::Duration timeout;
-  if (!absl::ParseDuration(text, &timeout) || timeout <= absl::ZeroDuration()) {
+absl::StatusOr<absl::Duration> ParseDuration(const std::string& text) {
+  absl::Duration duration;
+  if (!absl::ParseDuration(text, &duration) || duration <= absl::ZeroDuration() ||
+      duration == absl::InfiniteDuration()) {
     return absl::InvalidArgumentError(
         absl::StrCat("'", text, "' is not a duration such as 30s or 500ms"));
   }
-  return timeout;
+  return duration;
 }
 
 void AddGlobalOptions(CLI::App& app, GlobalOptions& options) {
@@ -65,7 +66,7 @@ void AddGlobalOptions(CLI::App& app, GlobalOptions& options) {
   app.add_option("--token-file", options.token_file, "Holds the bearer token that each call sends")
       ->type_name(kFile);
   AddParsed(
-      app, "--timeout", ParseTimeout,
+      app, "--timeout", ParseDuration,
       [&options](absl::Duration timeout) { options.timeout = timeout; },
       "Of each call, its retries included; of each picture of embed")
       ->type_name("DURATION")
@@ -163,6 +164,39 @@ void AddCompare(CLI::App& app, CompareCommand& command) {
       ->capture_default_str();
 }
 
+void AddBench(CLI::App& app, BenchCommand& command) {
+  app.footer(kBenchHelp);
+  AddPictures(app, command);
+  LoadOptions& load = command.load;
+  AddParsed(
+      app, "--r", ParseRShares, [&load](std::vector<RShare> shares) { load.r = std::move(shares); },
+      "R, or R:WEIGHT,R:WEIGHT,...; without it the server's default")
+      ->type_name("LIST");
+  CLI::Option* concurrency =
+      app.add_option("--concurrency", load.concurrency, "Pictures on their way at any time")
+          ->check(CLI::Range(1, 4096))
+          ->capture_default_str();
+  app.add_option("--rate", load.rate, "Pictures due in a second, at random times")
+      ->check(CLI::Range(0.001, 1e6))
+      ->excludes(concurrency);
+  app.add_flag("--stream", command.stream, "One call for all of them, instead of a call each");
+  const auto add_duration = [&app](const std::string& name, absl::Duration& duration,
+                                   const std::string& help) {
+    AddParsed(
+        app, name, ParseDuration, [&duration](absl::Duration value) { duration = value; }, help)
+        ->type_name("DURATION")
+        ->default_str(absl::FormatDuration(duration));
+  };
+  add_duration("--warm-up", load.warm_up, "Before the first window");
+  add_duration("--window", load.window, "Of each window");
+  add_duration("--max-duration", load.max_duration, "Of all windows, alike or not");
+  app.add_option("--seed", load.seed, "Of what is drawn at random")
+      ->type_name("N")
+      ->capture_default_str();
+  app.add_option("--out", command.out, "A JSON file of the result, replaced if it is there")
+      ->type_name(kFile);
+}
+
 std::vector<OptionWords> WordsOf(const CLI::App& app, bool with_version) {
   std::vector<OptionWords> words;
   for (const CLI::Option* option : app.get_options()) {
@@ -232,6 +266,10 @@ int RunCommandLine(int argc, char** argv) {
                   "embedding",
                   [&] { return RunCompare(global, compare); }),
              compare);
+  BenchCommand bench;
+  AddBench(*add("bench", "Put the server under load, and show its throughput and latencies",
+                [&] { return RunBench(global, bench); }),
+           bench);
   std::string model;
   CLI::App& models = *add("models", "List the models that the server holds",
                           [&] { return RunModels(global, model); });

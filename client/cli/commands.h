@@ -8,6 +8,7 @@
 
 #include "client/cli/connection.h"
 #include "client/cli/exit_code.h"
+#include "client/cli/load_run.h"
 #include "client/embedding.h"
 
 namespace tome::client {
@@ -42,6 +43,16 @@ struct CompareCommand {
   int repeat = 1;
 };
 ExitCode RunCompare(const GlobalOptions& global, const CompareCommand& command);
+
+struct BenchCommand {
+  std::vector<std::string> paths;
+  bool recursive = false;
+  std::string model;
+  LoadOptions load;
+  bool stream = false;  // one EmbedStream call instead of an Embed call an image
+  std::string out;      // a file for the result as JSON; empty: none
+};
+ExitCode RunBench(const GlobalOptions& global, const BenchCommand& command);
 
 // An empty name: all models, a line each.
 ExitCode RunModels(const GlobalOptions& global, const std::string& name);

@@ -12,6 +12,7 @@ Examples:
   tome embed photos --r 8 --out photos.npy
   tome search cat.jpg --in photos.npy
   tome compare cat.jpg --r 0,4,8,13,16
+  tome bench photos --rate 20
   tome --server embed.example:443 --tls --token-file token embed cat.jpg
 
 Exit code: 0 all done, 1 some failed (or the server refused, or is not serving), 2 wrong command
@@ -54,6 +55,26 @@ Examples:
   tome compare photos
   tome compare cat.jpg dog.jpg --r 4,8,12,16 --repeat 5
   tome --json compare photos --r 8
+
+Options of every command, such as --server and --timeout: tome --help)";
+
+inline constexpr char kBenchHelp[] = R"(
+The pictures are read once and sent in turn, and nothing is retried. With --concurrency the next one
+is sent when one is answered (closed loop: what does the server reach?). With --rate they are due at
+random times, however slow the answers are, and latency counts from the time at which a picture was
+due (open loop: what does a user wait at this load?).
+
+After the warm-up come windows of time. The run ends as soon as the last three are alike within 10%
+(their rate in a closed loop, their median latency in an open one), or after --max-duration. What is
+shown is of the last three. Percentiles are of all their latencies; "-" where those are too few.
+
+Exit code: 0 measured, 1 nothing was embedded, 3 no server answered, 130 interrupted.
+
+Examples:
+  tome bench photos                                          8 at once
+  tome bench photos --concurrency 1 --r 0                    what one picture takes
+  tome bench photos --rate 20 --r 0:0.5,8:0.3,16:0.2         20 a second, r drawn by weights
+  tome bench photos --rate 20 --window 20s --max-duration 5m --out load.json
 
 Options of every command, such as --server and --timeout: tome --help)";
 
