@@ -163,7 +163,7 @@ FastPassResult FastPass::Run(std::span<const uint8_t* const> pixels, const Merge
   }
   if (want_tokens_or_maps) {
     result.tokens = tokens;
-    result.size = size_;
+    result.size = size_.clone();  // out of the arena
     result.final_row = final_row_;
   }
   return result;

@@ -16,7 +16,7 @@
 
 namespace tome {
 
-// What a pass leaves. Tensors are valid until the next one.
+// What a pass leaves, in memory of its own.
 struct FastPassResult {
   std::vector<at::Tensor> embeddings;  // as PassResult's
 
