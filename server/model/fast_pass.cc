@@ -213,8 +213,7 @@ void FastPass::Project(int index, const RowTile& tile) const {
   const int64_t dim = vit().token_dim;
   const at::Tensor rows = Padded(rows_, tile);
   const auto multiply = [&](const Linear& linear, int64_t outputs, int64_t offset) {
-    Own(Matrix(projected_, tokens_, outputs, offset), tile)
-        .copy_(linear.OfTile(rows).narrow(0, 0, tile.rows));
+    linear.OfTile(rows, Own(Matrix(projected_, tokens_, outputs, offset), tile));
   };
   if (!IsLast(index)) return multiply(weights().blocks[index].qkv, 3 * dim, 0);
   multiply(last_key_value_, 2 * dim, 0);

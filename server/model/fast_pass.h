@@ -100,7 +100,7 @@ class FastPass {
   at::Tensor prefix_;  // [prefix tokens, D] of the compute type, as the first block finds them
 
   const ops::TorchThreads threads_{};
-  const kernels::cpu::Serial serial_{};
+  const ops::Serial serial_{};
 
   ops::TokenOps ops_{threads_};
   const ops::TokenOps serial_ops_{serial_};

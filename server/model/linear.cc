@@ -1,15 +1,12 @@
 #include "server/model/linear.h"
 
 #include <ATen/core/dispatch/Dispatcher.h>
-#include <ATen/ops/cat.h>
 #include <ATen/ops/constant_pad_nd.h>
+#include <ATen/ops/empty.h>
 
-#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string_view>
-#include <utility>
-#include <vector>
 
 #include "server/model/precision.h"
 
@@ -44,47 +41,71 @@ bool HasAvx512() {
          __builtin_cpu_supports("avx512dq");
 }
 
+ops::LinearActivation ActivationOf(Fused fused) {
+  switch (fused) {
+    case Fused::kGelu:
+      return ops::LinearActivation::kGelu;
+    case Fused::kGeluTanh:
+      return ops::LinearActivation::kGeluTanh;
+    case Fused::kNone:
+      break;
+  }
+  return ops::LinearActivation::kNone;
+}
+
+// bfloat16 in and out where only float32 can be multiplied: the sum is float32 either way and is
+// rounded once.
+at::Tensor Widened(const at::Tensor& x) { return x.to(kFloat); }
+
 }  // namespace
 
 bool HasBFloat16() { return HasAvx512(); }
-bool ProductsKeepRowBits() { return HasAvx512(); }
+bool MultipliesByOneDnn() { return HasAvx512(); }
 
-Linear::Linear(const at::Tensor& weight, at::Tensor bias)
-    : widened_(weight.scalar_type() == c10::ScalarType::BFloat16 && !HasBFloat16()) {
-  packed_weight_ = Pack(widened_ ? weight.to(kFloat) : weight);
-  bias_ = widened_ ? bias.to(kFloat) : std::move(bias);
+Linear::Linear(const at::Tensor& weight, const at::Tensor& bias) {
+  if (MultipliesByOneDnn()) {
+    packed_weight_ = Pack(weight);
+    bias_ = bias;
+  } else {
+    own_ = ops::PackedLinear(Widened(weight), Widened(bias));
+  }
 }
 
 at::Tensor Linear::operator()(const at::Tensor& x, Fused fused) const {
-  if (!ProductsKeepRowBits()) return MultiplyInTiles(x, fused);
+  if (!MultipliesByOneDnn()) return MultiplyOwn(x, fused, ops::TorchThreads());
   // oneDNN multiplies a single row by another kernel, with other rounding: a row of zeros keeps it
   // company.
   if (x.size(0) == 1) {
-    return OfTile(at::constant_pad_nd(x, {0, 0, 0, 1}), fused).narrow(0, 0, 1);
+    return MultiplyOneDnn(at::constant_pad_nd(x, {0, 0, 0, 1}), fused).narrow(0, 0, 1);
   }
-  return OfTile(x, fused);
-}
-
-at::Tensor Linear::MultiplyInTiles(const at::Tensor& x, Fused fused) const {
-  // Of one size, and so small that oneDNN's threads divide outputs, not sums.
-  constexpr int64_t kTileRows = 8 * kRowBlock;
-  const int64_t rows = x.size(0);
-  std::vector<at::Tensor> tiles;
-  for (int64_t first = 0; first < rows; first += kTileRows) {
-    const int64_t own = std::min(kTileRows, rows - first);
-    const at::Tensor tile = x.narrow(0, first, own);
-    tiles.push_back(own == kTileRows
-                        ? OfTile(tile, fused)
-                        : OfTile(at::constant_pad_nd(tile, {0, 0, 0, kTileRows - own}), fused)
-                              .narrow(0, 0, own));
-  }
-  return tiles.size() == 1 ? tiles[0] : at::cat(tiles);
+  return MultiplyOneDnn(x, fused);
 }
 
 at::Tensor Linear::OfTile(const at::Tensor& x, Fused fused) const {
-  // The sum is float32 either way and is rounded once.
-  if (!widened_) return LinearPointwise(x, packed_weight_, bias_, fused);
-  return LinearPointwise(x.to(kFloat), packed_weight_, bias_, fused).to(x.scalar_type());
+  return MultipliesByOneDnn() ? MultiplyOneDnn(x, fused) : MultiplyOwn(x, fused, ops::Serial());
+}
+
+void Linear::OfTile(const at::Tensor& x, const at::Tensor& out) const {
+  const at::Tensor rows = x.narrow(0, 0, out.size(0));
+  if (MultipliesByOneDnn()) {
+    out.copy_(MultiplyOneDnn(x, Fused::kNone).narrow(0, 0, out.size(0)));
+  } else if (out.scalar_type() == kFloat) {
+    own_(rows, ops::LinearActivation::kNone, out, ops::Serial());
+  } else {
+    out.copy_(MultiplyOwn(rows, Fused::kNone, ops::Serial()));
+  }
+}
+
+at::Tensor Linear::MultiplyOneDnn(const at::Tensor& x, Fused fused) const {
+  return LinearPointwise(x, packed_weight_, bias_, fused);
+}
+
+at::Tensor Linear::MultiplyOwn(const at::Tensor& x, Fused fused,
+                               const ops::ParallelFor& threads) const {
+  const at::Tensor wide = Widened(x);
+  const at::Tensor result = at::empty({x.size(0), own_.outputs()}, wide.options());
+  own_(wide, ActivationOf(fused), result, threads);
+  return result.to(x.scalar_type());
 }
 
 }  // namespace tome

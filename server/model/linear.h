@@ -3,47 +3,49 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "server/ops/packed_linear.h"
+#include "server/ops/torch_threads.h"
+
 namespace tome {
 
 // Whether this processor multiplies bfloat16 matrices: what oneDNN asks for. Without it Linear
 // multiplies the same numbers as float32, which is slower than a float32 model.
 bool HasBFloat16();
 
-// Whether a row of a product has the same bits whatever the number of rows above one and of
-// threads. With AVX-512 it has. oneDNN's kernel for AVX2 takes six rows at a time and sums what is
-// left of them in another order, as it may cut more than 144 rows; on several threads it divides
-// sums by the number of rows. So there a product wants multiples of kRowBlock rows, at most
-// kMostRows, and one thread.
-bool ProductsKeepRowBits();
-inline constexpr int kRowBlock = 6;
-inline constexpr int kMostRows = 144;
+// Whether layers are multiplied by oneDNN: with AVX-512, where a row of a product has the same bits
+// whatever the number of rows above one. oneDNN's kernel for AVX2 sums a row in an order that
+// depends on the others, so that the project's own kernel takes its place.
+bool MultipliesByOneDnn();
 
 // What is applied to each output while it is still float32.
 enum class Fused { kNone, kGelu, kGeluTanh };
 
-// y = fused(x W^T + b), with W packed once for oneDNN. A row of y has the same bits however many
-// rows come with it; at::linear does not keep that in float32 for fewer than 8 rows. Immutable,
-// thread-safe. Does not carry gradients.
+// y = fused(x W^T + b), with W packed once. A row of y has the same bits however many rows come
+// with it; at::linear does not keep that in float32 for fewer than 8 rows. Immutable, thread-safe.
+// Does not carry gradients.
 class Linear {
  public:
   Linear() = default;
   // weight [outputs, inputs] and bias [outputs], of one type: float32 or bfloat16.
-  Linear(const at::Tensor& weight, at::Tensor bias);
+  Linear(const at::Tensor& weight, const at::Tensor& bias);
 
   // x [rows, inputs], contiguous, of the weight's type -> [rows, outputs], on all of Torch's
   // threads. REQUIRES: rows > 0.
   at::Tensor operator()(const at::Tensor& x, Fused fused = Fused::kNone) const;
 
-  // The same bits without a copy, for rows as RowTiling cuts them, on the threads that it says.
+  // The same of the rows of one RowTile, on the threads that RowTiling says: `x` has padded_rows.
   at::Tensor OfTile(const at::Tensor& x, Fused fused = Fused::kNone) const;
+  // The first rows of it go to `out` [rows, outputs].
+  void OfTile(const at::Tensor& x, const at::Tensor& out) const;
 
  private:
-  at::Tensor MultiplyInTiles(const at::Tensor& x, Fused fused) const;
+  at::Tensor MultiplyOneDnn(const at::Tensor& x, Fused fused) const;
+  at::Tensor MultiplyOwn(const at::Tensor& x, Fused fused, const ops::ParallelFor& threads) const;
 
+  // oneDNN's or the project's own, as MultipliesByOneDnn() has it.
   at::Tensor packed_weight_;
   at::Tensor bias_;
-  // bfloat16 in and out where oneDNN has it only as float32.
-  bool widened_ = false;
+  ops::PackedLinear own_;
 };
 
 }  // namespace tome

@@ -20,7 +20,7 @@ struct RowTile {
 // leaves of a tile is in the cache when the next one reads it. Immutable, thread-safe.
 class RowTiling {
  public:
-  // As ProductsKeepRowBits() has it for `threads` threads.
+  // A tile a thread unless MultipliesByOneDnn(), whose products want all of them.
   explicit RowTiling(int threads);
   RowTiling(int threads, bool tile_a_thread);
 
@@ -28,7 +28,7 @@ class RowTiling {
   // tile follows another and all threads share a product.
   bool tile_a_thread() const { return tile_a_thread_; }
 
-  // Ascending, none empty; only the last one is padded.
+  // Ascending, none empty; only the last one is padded, and only for oneDNN.
   std::vector<RowTile> Tiles(int64_t rows) const;
 
   // Every padded_rows there is, ascending: few, since oneDNN builds a kernel for each number of

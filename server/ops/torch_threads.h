@@ -5,9 +5,12 @@
 
 namespace tome::ops {
 
+using kernels::cpu::ParallelFor;
+using kernels::cpu::Serial;
+
 // Torch's own pool, which oneDNN's products run on, too: the process has one owner of its compute
 // threads. Tasks are handed out one by one, so that long and short ones even out.
-class TorchThreads final : public kernels::cpu::ParallelFor {
+class TorchThreads final : public ParallelFor {
  public:
   int workers() const override;
 

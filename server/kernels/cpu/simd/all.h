@@ -3,16 +3,19 @@
 
 #include "server/kernels/cpu/simd/attention.h"
 #include "server/kernels/cpu/simd/kernels.h"
+#include "server/kernels/cpu/simd/linear.h"
 #include "server/kernels/cpu/simd/rows.h"
 #include "server/kernels/cpu/simd/token_match.h"
 
 namespace tome::kernels::cpu::TOME_SIMD {
 
-inline constexpr SimdKernels kKernels = {.attend = Attend,
+inline constexpr SimdKernels kKernels = {.lanes = kLanes,
+                                         .attend = Attend,
                                          .metric = Metric,
                                          .best_match = BestMatch,
                                          .merge_rows = MergeRows,
                                          .norm_rows = NormRows,
+                                         .linear_rows = LinearRows,
                                          .activate_rows = ActivateRows,
                                          .assemble_rows = AssembleRows,
                                          .exponentials = Exponentials};

@@ -8,6 +8,7 @@
 #include "server/kernels/cpu/embed.h"
 #include "server/kernels/cpu/instruction_set.h"
 #include "server/kernels/cpu/layer_norm.h"
+#include "server/kernels/cpu/linear.h"
 #include "server/kernels/cpu/merge_tokens.h"
 #include "server/kernels/cpu/token_match.h"
 
@@ -42,6 +43,7 @@ struct MatchScratch {
 // The part of a kernel that runs in one task, as compiled for one instruction set. Row ranges are
 // [first, last).
 struct SimdKernels {
+  int lanes;  // floats of a vector
   // `scratch`: one worker's.
   void (*attend)(const AttentionArgs& args, const AttentionTask& task, void* scratch);
   // Of one image's tokens, counted from its first.
@@ -52,6 +54,7 @@ struct SimdKernels {
                      const MatchScratch& scratch);
   void (*merge_rows)(const MergeTokensArgs& args, int first, int last);
   void (*norm_rows)(const LayerNormArgs& args, int first, int last);
+  void (*linear_rows)(const LinearArgs& args, int first, int last);
   void (*activate_rows)(const ActivationArgs& args, int first, int last);
   void (*assemble_rows)(const AssemblePatchesArgs& args, int first, int last);
   // out[i] = e^in[i]: what the softmax is made of, for its test.
