@@ -3,6 +3,8 @@
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/constant_pad_nd.h>
+#include <ATen/ops/gelu.h>
+#include <ATen/ops/linear.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -55,7 +57,18 @@ Linear::Linear(const at::Tensor& weight, at::Tensor bias)
   bias_ = widened_ ? bias.to(kFloat) : std::move(bias);
 }
 
+Linear Linear::WithGradients(at::Tensor weight, at::Tensor bias) {
+  Linear linear;
+  linear.plain_weight_ = std::move(weight);
+  linear.bias_ = std::move(bias);
+  return linear;
+}
+
 at::Tensor Linear::operator()(const at::Tensor& x, Fused fused) const {
+  if (plain_weight_.defined()) {
+    const at::Tensor y = at::linear(x, plain_weight_, bias_);
+    return fused == Fused::kNone ? y : at::gelu(y, fused == Fused::kGelu ? "none" : "tanh");
+  }
   if (!ProductsKeepRowBits()) return MultiplyInTiles(x, fused);
   // oneDNN multiplies a single row by another kernel, with other rounding: a row of zeros keeps it
   // company.

@@ -23,23 +23,29 @@ enum class Fused { kNone, kGelu, kGeluTanh };
 
 // y = fused(x W^T + b), with W packed once for oneDNN. A row of y has the same bits however many
 // rows come with it; at::linear does not keep that in float32 for fewer than 8 rows. Immutable,
-// thread-safe. Does not carry gradients.
+// thread-safe. Carries no gradients unless
+// made by WithGradients.
 class Linear {
  public:
   Linear() = default;
   // weight [outputs, inputs] and bias [outputs], of one type: float32 or bfloat16.
   Linear(const at::Tensor& weight, at::Tensor bias);
+  // The same layer by at::linear: for training, on the device of its tensors. How many rows come
+  // along may change a row's last bits.
+  static Linear WithGradients(at::Tensor weight, at::Tensor bias);
 
   // x [rows, inputs], contiguous, of the weight's type -> [rows, outputs], on all of Torch's
   // threads. REQUIRES: rows > 0.
   at::Tensor operator()(const at::Tensor& x, Fused fused = Fused::kNone) const;
 
   // The same bits without a copy, for rows as RowTiling cuts them, on the threads that it says.
+  // REQUIRES: not of WithGradients.
   at::Tensor OfTile(const at::Tensor& x, Fused fused = Fused::kNone) const;
 
  private:
   at::Tensor MultiplyInTiles(const at::Tensor& x, Fused fused) const;
 
+  at::Tensor plain_weight_;  // of WithGradients
   at::Tensor packed_weight_;
   at::Tensor bias_;
   // bfloat16 in and out where oneDNN has it only as float32.
