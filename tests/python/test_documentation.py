@@ -21,6 +21,7 @@ NOT_RUN = {
     "pip install huggingface_hub": "needs a network; tests/parity serves folders of this kind",
     "import timm": "needs a network; tests/parity saves models this way, without the trained weights",
     "build/release/bin/tome-server --model vit-s16=vit-s16 --device cuda": "needs a GPU; tests/integration/test_cuda.py",
+    "cmake --build --preset release --target tome-lab": "trains for long; tests/integration/test_lab.py does not",
     "cmake --preset release": "test_an_example_runs installs the library this way, into another prefix",
     "find_package(tome": "is part of tests/package",
     "pip install ./client/python": "conftest.py builds the same wheel",
