@@ -3,10 +3,13 @@
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/gelu.h>
+#include <ATen/ops/linear.h>
 
 #include <cstdint>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 #include "server/model/precision.h"
 
@@ -71,7 +74,18 @@ Linear::Linear(const at::Tensor& weight, const at::Tensor& bias) {
   }
 }
 
+Linear Linear::WithGradients(at::Tensor weight, at::Tensor bias) {
+  Linear linear;
+  linear.plain_weight_ = std::move(weight);
+  linear.bias_ = std::move(bias);
+  return linear;
+}
+
 at::Tensor Linear::operator()(const at::Tensor& x, Fused fused) const {
+  if (plain_weight_.defined()) {
+    const at::Tensor y = at::linear(x, plain_weight_, bias_);
+    return fused == Fused::kNone ? y : at::gelu(y, fused == Fused::kGelu ? "none" : "tanh");
+  }
   if (!MultipliesByOneDnn()) return MultiplyOwn(x, fused, ops::TorchThreads());
   // oneDNN multiplies a single row by another kernel, with other rounding: a row of zeros keeps it
   // company.

@@ -22,18 +22,22 @@ enum class Fused { kNone, kGelu, kGeluTanh };
 
 // y = fused(x W^T + b), with W packed once. A row of y has the same bits however many rows come
 // with it; at::linear does not keep that in float32 for fewer than 8 rows. Immutable, thread-safe.
-// Does not carry gradients.
+// Carries no gradients unless made by WithGradients.
 class Linear {
  public:
   Linear() = default;
   // weight [outputs, inputs] and bias [outputs], of one type: float32 or bfloat16.
   Linear(const at::Tensor& weight, const at::Tensor& bias);
+  // The same layer by at::linear: for training, on the device of its tensors. How many rows come
+  // along may change a row's last bits.
+  static Linear WithGradients(at::Tensor weight, at::Tensor bias);
 
   // x [rows, inputs], contiguous, of the weight's type -> [rows, outputs], on all of Torch's
   // threads. REQUIRES: rows > 0.
   at::Tensor operator()(const at::Tensor& x, Fused fused = Fused::kNone) const;
 
   // The same of the rows of one RowTile, on the threads that RowTiling says: `x` has padded_rows.
+  // REQUIRES: not of WithGradients.
   at::Tensor OfTile(const at::Tensor& x, Fused fused = Fused::kNone) const;
   // The first rows of it go to `out` [rows, outputs].
   void OfTile(const at::Tensor& x, const at::Tensor& out) const;
@@ -42,6 +46,7 @@ class Linear {
   at::Tensor MultiplyOneDnn(const at::Tensor& x, Fused fused) const;
   at::Tensor MultiplyOwn(const at::Tensor& x, Fused fused, const ops::ParallelFor& threads) const;
 
+  at::Tensor plain_weight_;  // of WithGradients
   // oneDNN's or the project's own, as MultipliesByOneDnn() has it.
   at::Tensor packed_weight_;
   at::Tensor bias_;
