@@ -151,9 +151,9 @@ absl::StatusOr<std::vector<std::unique_ptr<Engine>>> App::LoadCudaEngines(
   TOME_ASSIGN_OR_RETURN(const Checkpoint checkpoint, OpenCheckpoint(config.directory));
   const int largest =
       std::clamp(config_.max_batch_tokens / checkpoint.vit().tokens(), 1, config_.max_batch_images);
-  TOME_ASSIGN_OR_RETURN(
-      const std::unique_ptr<Engine> reference,
-      LoadTorchEngine({.directory = config.directory, .compute_threads = compute_threads_}));
+  TOME_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> reference,
+                        LoadTorchEngine(checkpoint, {.directory = config.directory,
+                                                     .compute_threads = compute_threads_}));
   std::vector<std::unique_ptr<Engine>> engines;
   for (const int device : cuda_devices_) {
     TOME_ASSIGN_OR_RETURN(engines.emplace_back(),

@@ -1,8 +1,8 @@
 """What integration and parity tests share: generated messages, and servers that stop when the tests end."""
 
-import pathlib
 import sys
 
+import messages
 import pytest
 from tome_server import ROOT, Server
 
@@ -10,23 +10,8 @@ from tome_server import ROOT, Server
 @pytest.fixture(scope="session", autouse=True)
 def stubs(tmp_path_factory):
     """Generates the Python messages once and puts them on the import path."""
-    from grpc_tools import protoc
-
     out = tmp_path_factory.mktemp("stubs")
-    proto = ROOT / "proto"
-    files = [
-        (proto, "tome/v1/embedding.proto"),
-        (proto / "third_party", "google/rpc/status.proto"),
-        (proto / "third_party", "google/rpc/error_details.proto"),
-    ]
-    well_known = pathlib.Path(protoc.__file__).parent / "_proto"
-    code = protoc.main(
-        ["protoc", f"-I{proto / 'third_party'}", f"-I{proto}", f"-I{well_known}"]
-        + [f"--python_out={out}", f"--grpc_python_out={out}"]
-        + [str(root / name) for root, name in files]
-    )
-    assert code == 0
-    sys.path.insert(0, str(out))
+    messages.generate(out)
     yield
     sys.path.remove(str(out))
 

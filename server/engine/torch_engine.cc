@@ -158,8 +158,13 @@ void SetThreads(int compute_threads) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Engine>> LoadTorchEngine(const TorchEngineOptions& options) {
-  TOME_ASSIGN_OR_RETURN(const c10::ScalarType compute_type, ComputeType(options.dtype));
   TOME_ASSIGN_OR_RETURN(const Checkpoint checkpoint, OpenCheckpoint(options.directory));
+  return LoadTorchEngine(checkpoint, options);
+}
+
+absl::StatusOr<std::unique_ptr<Engine>> LoadTorchEngine(const Checkpoint& checkpoint,
+                                                        const TorchEngineOptions& options) {
+  TOME_ASSIGN_OR_RETURN(const c10::ScalarType compute_type, ComputeType(options.dtype));
   std::unique_ptr<Engine> engine;
   TOME_RETURN_IF_ERROR(CatchAll(absl::InternalError("the weights could not be loaded"), [&] {
     const c10::InferenceMode inference;

@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 
 #include "server/engine/engine.h"
+#include "server/model/checkpoint.h"
 
 namespace tome {
 
@@ -25,6 +26,9 @@ struct TorchEngineOptions {
 // key. Warns where bfloat16 is served without instructions for it. Torch's exceptions end here and
 // in the engine's Run. REQUIRES: compute_threads > 0.
 absl::StatusOr<std::unique_ptr<Engine>> LoadTorchEngine(const TorchEngineOptions& options);
+// Likewise from a checkpoint that is open already, whatever options.directory is.
+absl::StatusOr<std::unique_ptr<Engine>> LoadTorchEngine(const Checkpoint& checkpoint,
+                                                        const TorchEngineOptions& options);
 
 }  // namespace tome
 

@@ -48,7 +48,7 @@ def test_the_image_installs_every_library_that_a_program_names(program):
     ).stdout
     needed = set(re.findall(r"NEEDED.*\[(.+)\]", dynamic))
     of_the_base = {"libc6", "libgcc-s1", "libstdc++6"}
-    of_the_wheel = {"libtorch_cpu.so", "libc10.so"}
+    of_the_wheel = {"libtorch_cpu.so", "libc10.so", "libgomp.so.1"}
     # libgpr comes with libgrpc29, which libgrpc++1.51 depends on.
     by_dependency = {"libgrpc29"}
 
