@@ -189,8 +189,8 @@ void FastPass::Embed(std::span<const uint8_t* const> pixels) {
   const Preprocessing& input = vit().preprocessing;
   const at::Tensor patch_rows =
       Matrix(projected_, patches + kSpareRows, int64_t{3} * vit().patch_size * vit().patch_size);
-  ops_.PatchRows(pixels, input.crop_height, input.crop_width, vit().patch_size, input.mean,
-                 input.std, patch_rows.narrow(0, 0, patches));
+  ops_.PatchRows(pixels, input.crop_height, input.crop_width, vit().patch_size, input.rescale,
+                 input.mean, input.std, patch_rows.narrow(0, 0, patches));
 
   const at::Tensor x = x_.narrow(0, 0, tokens_);
   x.view({images, vit().tokens(), vit().token_dim})

@@ -220,7 +220,7 @@ void TokenOps::Activate(Activation activation, const at::Tensor& in, const at::T
 }
 
 void TokenOps::PatchRows(std::span<const uint8_t* const> pixels, int height, int width,
-                         int patch_size, const std::array<float, 3>& mean,
+                         int patch_size, double rescale, const std::array<float, 3>& mean,
                          const std::array<float, 3>& std, const at::Tensor& rows) const {
   const int64_t patches = static_cast<int64_t>(height / patch_size) * (width / patch_size);
   CheckDense(rows, static_cast<int64_t>(pixels.size()) * patches,
@@ -231,6 +231,7 @@ void TokenOps::PatchRows(std::span<const uint8_t* const> pixels, int height, int
                   .height = height,
                   .width = width,
                   .patch_size = patch_size,
+                  .rescale = rescale,
                   .mean = mean,
                   .std = std},
                  compute());

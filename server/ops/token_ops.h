@@ -73,7 +73,7 @@ class TokenOps {
 
   // pixels [images], each uint8 [height, width, 3] -> rows [images * patches, 3 * patch_size^2].
   void PatchRows(std::span<const uint8_t* const> pixels, int height, int width, int patch_size,
-                 const std::array<float, 3>& mean, const std::array<float, 3>& std,
+                 double rescale, const std::array<float, 3>& mean, const std::array<float, 3>& std,
                  const at::Tensor& rows) const;
 
   // Embeddings of packed patches from `first_row` on, position [patches, D] float32 added, to their

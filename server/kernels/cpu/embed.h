@@ -11,7 +11,7 @@
 namespace tome::kernels::cpu {
 
 // Pixels as the rows that the patch embedding's linear layer reads, normalised on the way:
-//   rows[image, patch][channel, y, x] = (pixel / 255 - mean[channel]) / std[channel]
+//   rows[image, patch][channel, y, x] = (float(pixel * rescale) - mean[channel]) / std[channel]
 // Patches are in row order; the channel, row, column order inside one is that of a convolution's
 // kernel. What lies beyond the last whole patch is left out.
 struct PatchRowsArgs {
@@ -21,6 +21,7 @@ struct PatchRowsArgs {
   int height = 0;                            // of the pixels
   int width = 0;
   int patch_size = 0;
+  double rescale = 1.0 / 255.0;
   std::array<float, 3> mean = {};
   std::array<float, 3> std = {};
 };

@@ -25,7 +25,7 @@ void PatchRowsOf(const PatchRowsArgs& args, const Compute& compute) {
   std::array<std::array<T, kLevels>, kChannels> normalized;
   for (int channel = 0; channel < kChannels; ++channel) {
     for (int level = 0; level < kLevels; ++level) {
-      const float value = static_cast<float>(level) / 255.0f;
+      const float value = static_cast<float>(level * args.rescale);
       normalized[channel][level] =
           Convert((value - args.mean[channel]) / args.std[channel], static_cast<T*>(nullptr));
     }

@@ -15,23 +15,23 @@ size_t FirstMetricRow(const Segment& segment, int image) {
   return static_cast<size_t>(segment.offset) + static_cast<size_t>(image) * kMaxLanes;
 }
 
+size_t MetricRows(int images, int packed_tokens) {
+  return static_cast<size_t>(packed_tokens) + static_cast<size_t>(images) * kMaxLanes;
+}
+
 // The scratch of the whole batch.
 struct Layout {
-  Layout(void* memory, int images, int packed_tokens, int head_size)
-      : metric_rows(static_cast<size_t>(packed_tokens) + static_cast<size_t>(images) * kMaxLanes) {
+  Layout(void* memory, int images, int packed_tokens, int head_size) {
     ranks = static_cast<uint64_t*>(memory);
     metrics = reinterpret_cast<float*>(ranks + packed_tokens);
-    best_score = metrics + metric_rows * head_size;
+    best_score = metrics + MetricRows(images, packed_tokens) * head_size;
     best_b = reinterpret_cast<int*>(best_score + packed_tokens);
-    end = best_b + packed_tokens;
   }
 
-  size_t metric_rows;
   uint64_t* ranks;
   float* metrics;
   float* best_score;
   int* best_b;
-  int* end;
 };
 
 // An order of the scores as whole numbers, with minus infinity lowest; the lower row of A is the
@@ -130,8 +130,9 @@ class Lists {
 }  // namespace
 
 size_t TokenMatchScratchBytes(int images, int packed_tokens, int head_size) {
-  const Layout layout(nullptr, images, packed_tokens, head_size);
-  return reinterpret_cast<size_t>(layout.end);
+  const size_t rows = static_cast<size_t>(packed_tokens);
+  return MetricRows(images, packed_tokens) * head_size * sizeof(float) +
+         rows * (sizeof(uint64_t) + sizeof(float) + sizeof(int));
 }
 
 void MatchTokens(const TokenMatchArgs& args, const Compute& compute) {

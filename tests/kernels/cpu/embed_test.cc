@@ -18,6 +18,7 @@ TEST_P(EmbedTest, LaysPatchesOutAsAConvolutionReadsThem) {
   const uint8_t* const pixels[] = {first.data(), second.data()};
   const std::array<float, 3> mean = {0.5f, 0.4f, 0.3f};
   const std::array<float, 3> std = {0.5f, 0.25f, 0.2f};
+  const double rescale = 1 / 127.5;
   Elements rows(type(), 2 * 6 * 12);
 
   PatchRows({.type = type(),
@@ -26,6 +27,7 @@ TEST_P(EmbedTest, LaysPatchesOutAsAConvolutionReadsThem) {
              .height = 5,
              .width = 7,
              .patch_size = 2,
+             .rescale = rescale,
              .mean = mean,
              .std = std},
             threaded());
@@ -37,7 +39,7 @@ TEST_P(EmbedTest, LaysPatchesOutAsAConvolutionReadsThem) {
         for (int pixel = 0; pixel < 4; ++pixel) {
           const int y = patch / 3 * 2 + pixel / 2;
           const int x = patch % 3 * 2 + pixel % 2;
-          const float value = static_cast<float>(image[(y * 7 + x) * 3 + channel]) / 255.0f;
+          const float value = static_cast<float>(image[(y * 7 + x) * 3 + channel] * rescale);
           expected.push_back((value - mean[channel]) / std[channel]);
         }
       }
