@@ -4,6 +4,7 @@
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/linear.h>
 #include <c10/core/InferenceMode.h>
 
 #include <cstdint>
@@ -52,7 +53,15 @@ Linear::Linear(const at::Tensor& weight, at::Tensor bias)
   bias_ = widened_ ? bias.to(kFloat) : std::move(bias);
 }
 
+Linear Linear::WithGradients(at::Tensor weight, at::Tensor bias) {
+  Linear linear;
+  linear.plain_weight_ = std::move(weight);
+  linear.bias_ = std::move(bias);
+  return linear;
+}
+
 at::Tensor Linear::operator()(const at::Tensor& x) const {
+  if (plain_weight_.defined()) return at::linear(x, plain_weight_, bias_);
   // The sum is float32 either way and is rounded once.
   return widened_ ? Multiply(x.to(kFloat)).to(x.scalar_type()) : Multiply(x);
 }

@@ -1,6 +1,7 @@
 #include "server/model/merge_tokens.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/matmul.h>
@@ -64,16 +65,19 @@ MergeRows RowsOf(std::span<const Segment> segments, std::span<const TokenMatch> 
   return rows;
 }
 
-// A view of `rows`, which must outlive it.
-at::Tensor Index(std::vector<int64_t>& rows) {
+// A copy, which gradients keep for later, on the tokens' device.
+at::Tensor Index(std::vector<int64_t>& rows, const at::Tensor& tokens) {
   return at::from_blob(rows.data(), {static_cast<int64_t>(rows.size())},
-                       at::TensorOptions().dtype(c10::ScalarType::Long));
+                       at::TensorOptions().dtype(c10::ScalarType::Long))
+      .to(tokens.device(), c10::ScalarType::Long, /*non_blocking=*/false, /*copy=*/true);
 }
 
 }  // namespace
 
 std::vector<TokenMatch> MatchTokens(const at::Tensor& keys, std::span<const Segment> segments,
                                     int prefix_tokens) {
+  // Which tokens merge is a choice, not a value: no gradient flows through it.
+  const at::NoGradGuard no_gradients;
   std::vector<TokenMatch> matches(segments.size());
   for (size_t image = 0; image < segments.size(); ++image) {
     const Segment& segment = segments[image];
@@ -84,7 +88,7 @@ std::vector<TokenMatch> MatchTokens(const at::Tensor& keys, std::span<const Segm
     const at::Tensor metric = mean / at::where(norm == 0, 1.0, norm);
     const at::Tensor a = metric.slice(0, 0, segment.tokens, 2);
     const at::Tensor b = metric.slice(0, 1, segment.tokens, 2);
-    const at::Tensor scores = at::matmul(a, b.t()).contiguous();
+    const at::Tensor scores = at::matmul(a, b.t()).cpu().contiguous();
     matches[image] =
         SelectMatch({scores.const_data_ptr<float>(), static_cast<size_t>(scores.numel())},
                     segment.tokens, prefix_tokens, segment.merges);
@@ -97,13 +101,13 @@ std::pair<at::Tensor, at::Tensor> MergeTokens(const at::Tensor& tokens, const at
                                               std::span<const TokenMatch> matches,
                                               int prefix_tokens) {
   MergeRows rows = RowsOf(segments, matches, prefix_tokens);
-  const at::Tensor unmerged = Index(rows.unmerged);
+  const at::Tensor unmerged = Index(rows.unmerged, tokens);
   if (rows.source.empty())
     return {tokens.index_select(0, unmerged), size.index_select(0, unmerged)};
-  const at::Tensor receiver = Index(rows.receiver);
-  const at::Tensor received = Index(rows.received);
-  const at::Tensor source = Index(rows.source);
-  const at::Tensor source_into = Index(rows.source_into);
+  const at::Tensor receiver = Index(rows.receiver, tokens);
+  const at::Tensor received = Index(rows.received, tokens);
+  const at::Tensor source = Index(rows.source, tokens);
+  const at::Tensor source_into = Index(rows.source_into, tokens);
 
   // sum of size * token over B, then its sources in order; divided by the sum of the sizes.
   const at::Tensor size_b = size.index_select(0, receiver);

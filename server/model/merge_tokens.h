@@ -24,6 +24,7 @@ std::vector<TokenMatch> MatchTokens(const at::Tensor& keys, std::span<const Segm
 // The packed tokens [T, D] and their sizes [T] (float32) after the merges. A B token that receives
 // becomes the size-weighted mean of itself and its sources, summed in float32 in this order: itself
 // first, then the sources by ascending row. Every other token keeps its bits. Sizes add up.
+// Gradients flow as through any weighted mean.
 std::pair<at::Tensor, at::Tensor> MergeTokens(const at::Tensor& tokens, const at::Tensor& size,
                                               std::span<const Segment> segments,
                                               std::span<const TokenMatch> matches,

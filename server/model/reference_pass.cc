@@ -21,29 +21,60 @@
 namespace tome {
 namespace {
 
+// Each image's rows. Views of one operation, so that their gradients are joined by one, too.
+std::vector<at::Tensor> RowsOfEach(const at::Tensor& x, std::span<const Segment> images) {
+  std::vector<int64_t> rows;
+  for (const Segment& image : images) rows.push_back(image.tokens);
+  return x.split_with_sizes(rows);
+}
+
 // `body` of each image's rows, one below the other.
 template <typename Body>
 at::Tensor EachImage(const at::Tensor& x, std::span<const Segment> images, const Body& body) {
   std::vector<at::Tensor> results;
-  for (const Segment& image : images) {
-    results.push_back(body(x.narrow(0, image.offset, image.tokens).contiguous()));
-  }
+  for (const at::Tensor& rows : RowsOfEach(x, images)) results.push_back(body(rows.contiguous()));
   return at::cat(results);
 }
 
-at::Tensor PerChannel(const std::array<float, 3>& values) {
-  return at::tensor(values).view({1, 3, 1, 1});
+at::Tensor PerChannel(const std::array<float, 3>& values, const at::Tensor& pixels) {
+  return at::tensor(values).view({1, 3, 1, 1}).to(pixels.device());
+}
+
+// Neighbouring images that attend by one product: their rows follow each other.
+struct AttentionRun {
+  Segment first;
+  int images = 0;
+  bool merged = false;  // by an earlier block
+
+  int64_t rows() const { return int64_t{images} * first.tokens; }
+};
+
+std::vector<AttentionRun> AttentionRuns(const MergePlan& plan, int block, Attending attending) {
+  std::vector<AttentionRun> runs;
+  for (int i = 0; i < plan.images(); ++i) {
+    const Segment& image = plan.at(block)[i];
+    const bool merged = image.tokens < plan.at(0)[i].tokens;
+    const bool joins = attending == Attending::kRunsOfEqualImages && !runs.empty() &&
+                       runs.back().first.tokens == image.tokens && runs.back().merged == merged;
+    if (joins) {
+      ++runs.back().images;
+    } else {
+      runs.push_back({.first = image, .images = 1, .merged = merged});
+    }
+  }
+  return runs;
 }
 
 }  // namespace
 
-ReferencePass::ReferencePass(VitDescription vit, VitWeights weights)
-    : vit_(std::move(vit)), weights_(std::move(weights)) {}
+ReferencePass::ReferencePass(VitDescription vit, VitWeights weights, Attending attending)
+    : vit_(std::move(vit)), weights_(std::move(weights)), attending_(attending) {}
 
 at::Tensor ReferencePass::NormalizePixels(const at::Tensor& pixels) const {
   const at::Tensor channels_first = pixels.permute({0, 3, 1, 2}).to(at::kDouble);
   const at::Tensor scaled = (channels_first * vit_.preprocessing.rescale).to(kFloat);
-  return (scaled - PerChannel(vit_.preprocessing.mean)) / PerChannel(vit_.preprocessing.std);
+  return (scaled - PerChannel(vit_.preprocessing.mean, pixels)) /
+         PerChannel(vit_.preprocessing.std, pixels);
 }
 
 PassResult ReferencePass::Run(const at::Tensor& pixels, const MergePlan& plan) const {
@@ -55,7 +86,8 @@ PassResult ReferencePass::Run(const at::Tensor& pixels, const MergePlan& plan,
   PassResult result;
   at::Tensor x = Embed(pixels);  // [T, D] packed tokens
   if (vit_.norm_before_blocks) x = LayerNorm(x, weights_.norm_before_blocks);
-  at::Tensor size = at::ones({x.size(0)});  // [T] patches each token stands for
+  at::Tensor size =
+      at::ones({x.size(0)}, x.options().dtype(kFloat));  // [T] patches each token stands for
   for (int i = 0; i < plan.blocks(); ++i) {
     const BlockWeights& block = weights_.blocks[i];
     // x = x + Attention(LN(x)), log(size) added to each key's logit (ToMe, section 3).
@@ -74,11 +106,11 @@ PassResult ReferencePass::Run(const at::Tensor& pixels, const MergePlan& plan,
   result.tokens = x.to(kFloat);
   if (!vit_.norm_after_pooling) result.tokens = LayerNorm(result.tokens, weights_.final_norm);
   result.size = size;
+  const std::span<const Segment> images = plan.at(plan.blocks());
+  const std::vector<at::Tensor> tokens = RowsOfEach(result.tokens, images);
+  const std::vector<at::Tensor> sizes = RowsOfEach(size, images);
   for (int i = 0; i < plan.images(); ++i) {
-    const Segment& image = plan.at(plan.blocks())[i];
-    result.embeddings.push_back(Embedding(pooling[i],
-                                          result.tokens.narrow(0, image.offset, image.tokens),
-                                          size.narrow(0, image.offset, image.tokens)));
+    result.embeddings.push_back(Embedding(pooling[i], tokens[i], sizes[i]));
   }
   return result;
 }
@@ -109,23 +141,31 @@ std::pair<at::Tensor, at::Tensor> ReferencePass::Attend(const BlockWeights& bloc
   const int64_t head_dim = vit_.token_dim / vit_.heads;
   const double scale = 1.0 / std::sqrt(static_cast<double>(head_dim));
   const at::Tensor qkv = block.qkv(x).view({x.size(0), 3, vit_.heads, head_dim});
+  const std::vector<AttentionRun> runs = AttentionRuns(plan, index, attending_);
+  std::vector<int64_t> rows;
+  for (const AttentionRun& run : runs) rows.push_back(run.rows());
+  const std::vector<at::Tensor> qkv_of_run = qkv.split_with_sizes(rows);
   std::vector<at::Tensor> attended;
-  for (int i = 0; i < plan.images(); ++i) {
-    const Segment& image = plan.at(index)[i];
-    // [3, heads, tokens, d]; contiguous, so that an image's place in the batch does not decide its
-    // alignment, and with it the order of sums.
-    const at::Tensor own =
-        qkv.narrow(0, image.offset, image.tokens).permute({1, 2, 0, 3}).to(kFloat).contiguous();
-    const at::Tensor q = own[0];
-    const at::Tensor k = own[1];
-    const at::Tensor v = own[2];
-    at::Tensor logits = at::matmul(q * scale, k.transpose(1, 2));  // [heads, tokens, tokens]
-    const bool merged = image.tokens < plan.at(0)[i].tokens;
-    if (merged && vit_.proportional_attention) {
-      logits = logits + size.narrow(0, image.offset, image.tokens).log();
+  for (size_t i = 0; i < runs.size(); ++i) {
+    const AttentionRun& run = runs[i];
+    // [3, images, heads, tokens, d]; contiguous, so that an image's place in the batch does not
+    // decide its alignment, and with it the order of sums.
+    const at::Tensor own = qkv_of_run[i]
+                               .view({run.images, run.first.tokens, 3, vit_.heads, head_dim})
+                               .permute({2, 0, 3, 1, 4})
+                               .to(kFloat)
+                               .contiguous();
+    const std::vector<at::Tensor> q_k_v = own.unbind();
+    at::Tensor logits =
+        at::matmul(q_k_v[0] * scale, q_k_v[1].transpose(2, 3));  // [.., heads, tokens, tokens]
+    if (run.merged && vit_.proportional_attention) {
+      logits = logits + size.narrow(0, run.first.offset, run.rows())
+                            .view({run.images, 1, 1, run.first.tokens})
+                            .log();
     }
-    const at::Tensor values = at::matmul(at::softmax(logits, -1), v);  // [heads, tokens, d]
-    attended.push_back(values.transpose(0, 1).reshape({image.tokens, vit_.token_dim}));
+    const at::Tensor values =
+        at::matmul(at::softmax(logits, -1), q_k_v[2]);  // [.., heads, tokens, d]
+    attended.push_back(values.transpose(1, 2).reshape({run.rows(), vit_.token_dim}));
   }
   return {block.projection(at::cat(attended).to(weights_.compute_type)), qkv.select(1, 1)};
 }

@@ -26,12 +26,18 @@ struct PassResult {
   std::vector<std::vector<TokenMatch>> matches;
 };
 
+// Which images' attention is one product. kRunsOfEqualImages, for neighbours of equally many
+// tokens, is faster and lets batch mates change an image's last bits.
+enum class Attending { kEachImage, kRunsOfEqualImages };
+
 // The forward pass of a vision transformer with Token Merging, in plain ATen, as the paper writes
-// it: what the fast passes are measured against. Types are those of precision.h. Keeps no state
+// it: what the fast passes are measured against, and what training differentiates where the
+// weights' layers carry gradients. Types are those of precision.h. Keeps no state
 // between calls; a call uses all of Torch's threads. Throws what Torch throws.
 class ReferencePass {
  public:
-  ReferencePass(VitDescription vit, VitWeights weights);
+  ReferencePass(VitDescription vit, VitWeights weights,
+                Attending attending = Attending::kEachImage);
 
   // pixels [images, height, width, 3] uint8 -> [images, 3, height, width] float32,
   // (pixel * rescale - mean) / std.
@@ -44,6 +50,8 @@ class ReferencePass {
                  std::span<const VitPooling> pooling) const;
   // Each image as the family does.
   PassResult Run(const at::Tensor& pixels, const MergePlan& plan) const;
+
+  const VitDescription& vit() const { return vit_; }
 
  private:
   // [images, 3, height, width] -> packed tokens [T, D].
@@ -72,6 +80,7 @@ class ReferencePass {
   // Constant after construction.
   VitDescription vit_;
   VitWeights weights_;
+  Attending attending_;
 };
 
 // For each of an image's tokens before the first block, the row of the final tokens it ended in.

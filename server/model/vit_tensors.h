@@ -34,6 +34,7 @@ class VitTensors {
   static absl::StatusOr<VitTensors> Open(const VitConfig& config, TensorFiles files);
 
   const VitDescription& vit() const { return layout_.vit; }
+  const VitLayout& layout() const { return layout_; }
   const TensorFiles& files() const { return files_; }
 
   //   kPatchEmbedding       [D, 3 * patch * patch]  a patch's pixels: channel, row, column

@@ -22,6 +22,7 @@ ROOMS = {
     "ops": (("kernels",), {"torch"}),
     "model": (("ops", "merge", "base"), {"absl", "torch", "json", "openssl"}),
     "cuda": (("kernels", "merge"), {"cuda"}),
+    "lab": (("model", "merge", "image", "base"), {"absl", "torch", "json", "CLI"}),
     "engine": (("cuda/module.h", "model", "merge", "base"), {"absl", "torch"}),
     "scheduler": (("engine/engine.h", "merge", "metrics", "base"), {"absl"}),
     "service": (("image", "engine/engine.h", "scheduler", "merge", "metrics", "base"), {"absl"}),

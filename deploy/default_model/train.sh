@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Trains the default model with tome-lab, from nothing, on the pictures that prepare.py wrote.
+#   deploy/default_model/train.sh PREPARED OUT [OPTION...]
+# Interrupted, it goes on where it was when it is run again. Options go to tome-lab train; --device cuda trains on a GPU.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+[[ $# -ge 2 ]] || { sed -n '2,4s/^# \?//p' "$0"; exit 2; }
+prepared=$1
+out=$2
+shift 2
+lab=build/release/bin/tome-lab
+
+start=$out/start
+if [[ ! -f $start/config.json ]]; then
+  "$lab" new "$start" --width 128 --depth 12 --heads 4 --patch-size 16 --image-size 160 --seed 1
+fi
+# Mostly high r: such a step costs a third of one without merging, and the contrastive objective holds the
+# embeddings of all r together, because a picture's two views seldom have the same.
+exec "$lab" train --from "$start" --images "$prepared/train" --out "$out" --resume \
+  --supervised 1 --contrastive 1 --temperature 0.1 --r 0,8,12,16,16 \
+  --batch 96 --steps "${STEPS:-1500}" --warm-up 100 --learning-rate 1e-3 --weight-decay 0.05 \
+  --smallest-crop 0.4 --rotation 20 --save-dtype float16 --seed 1 "$@"

@@ -1,0 +1,51 @@
+#include "server/lab/curve_file.h"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+
+#include "server/base/status.h"
+#include "server/lab/atomic_file.h"
+
+namespace tome {
+namespace {
+
+constexpr char kHeader[] =
+    "step,loss,supervised,contrastive,distillation,gradient_norm,learning_rate,r,seconds\n";
+
+std::string Text(const std::optional<double>& value) {
+  return value.has_value() ? absl::StrFormat("%.6g", *value) : "";
+}
+
+}  // namespace
+
+absl::Status CurveFile::Restore(int64_t steps) {
+  TOME_ASSIGN_OR_RETURN(const std::string text, ReadWholeFile(path_));
+  size_t end = 0;
+  for (int64_t line = 0; line <= steps; ++line) {
+    const size_t next = text.find('\n', end);
+    if (next == std::string::npos) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(path_, " has no row for each of the ", steps, " steps that were done"));
+    }
+    end = next + 1;
+  }
+  rows_ = text.substr(sizeof(kHeader) - 1, end - (sizeof(kHeader) - 1));
+  return absl::OkStatus();
+}
+
+void CurveFile::Add(int64_t step, double learning_rate, double seconds, const StepReport& report) {
+  absl::StrAppendFormat(&rows_, "%d,%.6g,%s,%s,%s,%.6g,%.6g,%s,%.4f\n", step, report.loss,
+                        Text(report.supervised), Text(report.contrastive),
+                        Text(report.distillation), report.gradient_norm, learning_rate,
+                        absl::StrJoin(report.r, "+"), seconds);
+}
+
+absl::Status CurveFile::Write() const { return WriteFileAtOnce(path_, kHeader + rows_); }
+
+}  // namespace tome

@@ -1,0 +1,105 @@
+#include "server/lab/augment.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/randint.h>
+#include <ATen/ops/tensor.h>
+#include <gtest/gtest.h>
+
+namespace tome {
+namespace {
+
+constexpr Augmentation kNothing = {.smallest_crop = 1.0,
+                                   .aspect = 1.0,
+                                   .rotation = 0.0,
+                                   .flip = false,
+                                   .brightness = 0.0,
+                                   .contrast = 0.0,
+                                   .saturation = 0.0,
+                                   .hue = 0.0};
+
+at::Tensor Pictures() {
+  at::Generator random = at::detail::createCPUGenerator(4);
+  return at::randint(256, {6, 12, 10, 3}, random, at::TensorOptions().dtype(at::kByte));
+}
+
+at::Tensor View(const at::Tensor& pixels, const Augmentation& augmentation, uint64_t seed = 1) {
+  at::Generator random = at::detail::createCPUGenerator(seed);
+  return Augment(pixels, pixels.size(1), pixels.size(2), augmentation, random);
+}
+
+TEST(AugmentTest, LeavesAPictureAsItIsWhereNothingMayChange) {
+  const at::Tensor view = View(Pictures(), kNothing);
+
+  const at::Tensor difference = (view.to(at::kInt) - Pictures().to(at::kInt)).abs();
+  EXPECT_LE(difference.max().item<int>(), 1);  // the colour matrix is rounded
+}
+
+TEST(AugmentTest, GivesTheSameViewsForTheSameSeedOnAnyNumberOfThreads) {
+  at::set_num_threads(1);
+  const at::Tensor alone = View(Pictures(), Augmentation());
+  at::set_num_threads(2);
+
+  EXPECT_TRUE(at::equal(View(Pictures(), Augmentation()), alone));
+  EXPECT_FALSE(at::equal(View(Pictures(), Augmentation(), 2), alone));
+}
+
+TEST(AugmentTest, TurnsLeftAndRightSomeOfThePictures) {
+  Augmentation flip = kNothing;
+  flip.flip = true;
+  const at::Tensor pictures = at::full({64, 2, 2, 3}, 10, at::kByte);
+  pictures.select(2, 0).fill_(200);
+
+  const at::Tensor left = View(pictures, flip).select(2, 0).select(1, 0).select(1, 0);
+
+  const int64_t stayed = (left >= 199).sum().item<int64_t>();
+  const int64_t turned = (left <= 11).sum().item<int64_t>();
+  EXPECT_EQ(stayed + turned, 64);
+  EXPECT_GT(stayed, 10);
+  EXPECT_GT(turned, 10);
+}
+
+TEST(AugmentTest, CropsAPartOfThePicture) {
+  Augmentation crop = kNothing;
+  crop.smallest_crop = 0.25;
+  // Brightness rises from left to right, so that a crop sees a part of the range.
+  at::Tensor pictures = at::full({32, 16, 16, 3}, 0, at::kByte);
+  for (int column = 0; column < 16; ++column) pictures.select(2, column).fill_(column * 16);
+
+  const at::Tensor view = View(pictures, crop).select(3, 0).to(at::kInt);
+
+  const at::Tensor range = view.flatten(1).amax(1) - view.flatten(1).amin(1);
+  EXPECT_LE(range.max().item<int>(), 240);
+  EXPECT_LT(range.min().item<int>(), 200);
+  EXPECT_GT(range.min().item<int>(), 90);
+}
+
+TEST(AugmentTest, KeepsGreyGreyWhateverHueAndSaturation) {
+  Augmentation colours = kNothing;
+  colours.saturation = 0.9;
+  colours.hue = 0.5;
+
+  const at::Tensor view = View(at::full({16, 4, 4, 3}, 120, at::kByte), colours).to(at::kInt);
+
+  EXPECT_LE((view - 120).abs().max().item<int>(), 2);
+}
+
+TEST(AugmentTest, TurnsRedToOtherHues) {
+  Augmentation hue = kNothing;
+  hue.hue = 0.5;
+  at::Tensor red = at::full({64, 2, 2, 3}, 40, at::kByte);
+  red.select(3, 0).fill_(160);
+
+  const at::Tensor view = View(red, hue);
+
+  const at::Tensor strongest = view.select(1, 0).select(1, 0).argmax(1);
+  for (int channel = 0; channel < 3; ++channel) {
+    EXPECT_GT((strongest == channel).sum().item<int64_t>(), 5) << channel;
+  }
+}
+
+}  // namespace
+}  // namespace tome
