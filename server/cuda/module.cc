@@ -44,6 +44,11 @@ Code DeviceCount(int32_t* count, Message* message) {
       static_cast<void>(cudaGetLastError());
       return;
     }
+    if (error == cudaErrorInsufficientDriver) {
+      throw Failure(Code::kFailed,
+                    std::string("this machine has no NVIDIA driver, or one that is too old: ") +
+                        cudaGetErrorString(error));
+    }
     if (error != cudaSuccess) {
       throw Failure(Code::kFailed, std::string("looking for GPUs: ") + cudaGetErrorString(error));
     }

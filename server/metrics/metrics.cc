@@ -84,9 +84,10 @@ struct MethodHandles {
   Histogram* duration = nullptr;
 };
 
-// Those of a CPU have none but `busy`.
+// Those of a CPU have none but the first two.
 struct DeviceHandles {
   Counter* busy = nullptr;
+  Gauge* lost = nullptr;
   Counter* graph_passes = nullptr;
   Counter* eager_passes = nullptr;
   Counter* copy = nullptr;
@@ -147,6 +148,7 @@ struct Metrics::Families {
   Family<Counter>& engine_busy;
   Family<Counter>& engine_passes;
   Family<Counter>& engine_copy;
+  Family<Gauge>& device_lost;
   Family<Counter>& dropped_images;
   Family<Gauge>& model_info;
   Family<Counter>& model_reloads;
@@ -188,6 +190,8 @@ Metrics::Families::Families()
                                 "kernel by kernel (eager).")),
       engine_copy(AddCounters(*registry, "tome_engine_copy_seconds_total",
                               "Time that a GPU took to copy pixels in, beside its passes.")),
+      device_lost(AddGauges(*registry, "tome_device_lost",
+                            "1 once a device is lost: it gets no more batches from this server.")),
       dropped_images(AddCounters(*registry, "tome_dropped_images_total",
                                  "Images given up before they cost compute: the caller cancelled, "
                                  "the deadline expired, or the server was full.")),
@@ -246,6 +250,7 @@ void Metrics::AddDevice(absl::string_view device) {
   if (!added) return;
   DeviceHandles& handles = entry->second;
   handles.busy = &f.engine_busy.Add({{"device", name}});
+  handles.lost = &f.device_lost.Add({{"device", name}});
   if (!absl::StartsWith(name, "cuda")) return;
   handles.graph_passes = &f.engine_passes.Add({{"device", name}, {"how", "graph"}});
   handles.eager_passes = &f.engine_passes.Add({{"device", name}, {"how", "eager"}});
@@ -346,6 +351,11 @@ void Metrics::EnginePasses(absl::string_view device, uint64_t graph, uint64_t ea
   handles.graph_passes->Increment(static_cast<double>(graph));
   handles.eager_passes->Increment(static_cast<double>(eager));
   handles.copy->Increment(absl::ToDoubleSeconds(copy));
+}
+
+void Metrics::DeviceLost(absl::string_view device) {
+  const DeviceHandles handles = families_->Device(device);
+  if (handles.lost != nullptr) handles.lost->Set(1);
 }
 
 void Metrics::AddQueueImages(int delta) { families_->queue_images.Increment(delta); }

@@ -65,6 +65,8 @@ class Metrics {
   void EngineBusy(absl::string_view device, absl::Duration duration);
   // Passes that ran as a graph and those that did not, and the device's time of copying pixels in.
   void EnginePasses(absl::string_view device, uint64_t graph, uint64_t eager, absl::Duration copy);
+  // Shown as lost for as long as the process lives.
+  void DeviceLost(absl::string_view device);
 
   // Images waiting for a batch; images admitted and not yet answered.
   void AddQueueImages(int delta);

@@ -200,6 +200,7 @@ void Batcher::EndRun(Worker& worker, absl::Time begin) {
     --worker.running;
     if (worker.engine.lost() && !worker.lost) {
       worker.lost = true;
+      metrics_.DeviceLost(worker.engine.facts().device);
       none_left = --workers_left_ == 0;
     }
     if (workers_left_ == 0) {

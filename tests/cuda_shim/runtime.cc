@@ -179,6 +179,7 @@ cudaError_t cudaGetLastError() { return std::exchange(cuda_shim::last_error, cud
 cudaError_t cudaPeekAtLastError() { return cuda_shim::last_error; }
 
 cudaError_t cudaGetDeviceCount(int* count) {
+  if (!cuda_shim::TheDevice().driver) return Remember(cudaErrorInsufficientDriver);
   *count = cuda_shim::TheDevice().count;
   return *count > 0 ? cudaSuccess : Remember(cudaErrorNoDevice);
 }

@@ -153,6 +153,9 @@ TEST(CudaDevicesTest, AreNumberedFromZero) {
   cuda_shim::SetDevice({.count = 0});
   EXPECT_EQ(CudaDevices(cuda::TestTable(), "cuda").status().message(),
             "this machine has no GPU that CUDA can use");
+  cuda_shim::SetDevice({.driver = false});
+  EXPECT_THAT(std::string(CudaDevices(cuda::TestTable(), "cuda").status().message()),
+              HasSubstr("this machine has no NVIDIA driver, or one that is too old: "));
   cuda_shim::SetDevice({});
 }
 

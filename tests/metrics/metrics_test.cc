@@ -82,6 +82,7 @@ TEST(MetricsTest, EverySampleOfAModelIsThereAtZeroOnceItIsAdded) {
       "tome_tokens_total{model=\"vit-s16\",state=\"in\"}",
       "tome_tokens_total{model=\"vit-s16\",state=\"merged\"}",
       "tome_engine_busy_seconds_total{device=\"cpu\"}",
+      "tome_device_lost{device=\"cpu\"}",
   };
   for (const std::string code : kCodes) {
     samples.push_back(absl::StrCat("tome_images_total{code=\"", code, "\",model=\"vit-s16\"}"));
@@ -229,6 +230,7 @@ TEST(MetricsTest, ANameThatAClientSentNeverBecomesALabel) {
   metrics.ObserveStage("intruder", Stage::kDecode, absl::Milliseconds(1));
   metrics.ObserveMerging("intruder", 197, 8);
   metrics.EngineBusy("intruder", absl::Seconds(1));
+  metrics.DeviceLost("intruder");
 
   const Scrape scrape = ScrapeInProcess(metrics);
   EXPECT_FALSE(absl::StrContains(scrape.text, "intruder")) << scrape.text;

@@ -116,6 +116,10 @@ TEST_F(BatcherEnginesTest, GoesOnWithTheEnginesThatAreLeft) {
   Batcher batcher = MakeBatcher({&lost, &left});
   int times_lost = 0;
   batcher.OnEnginesLost([&] { ++times_lost; });
+  const auto is_lost = [&](const std::string& device) {
+    return MetricValue(metrics_, "device_lost", {{"device", device}});
+  };
+  EXPECT_EQ(is_lost("cuda:0"), 0);
   const auto held = Submit(batcher);
   EXPECT_TRUE(batcher.RunOneBatch());
 
@@ -126,6 +130,8 @@ TEST_F(BatcherEnginesTest, GoesOnWithTheEnginesThatAreLeft) {
   EXPECT_TRUE(next.Await().ok());
   EXPECT_THAT(left.batch_sizes(), ElementsAre(1));
   EXPECT_EQ(times_lost, 0);
+  EXPECT_EQ(is_lost("cuda:0"), 1);
+  EXPECT_EQ(is_lost("cuda:1"), 0);
 }
 
 TEST_F(BatcherEnginesTest, ALostEnginesThreadsEnd) {

@@ -13,6 +13,7 @@ namespace cuda_shim {
 // What the runtime says of every device.
 struct Device {
   int count = 1;
+  bool driver = true;  // whether there is one; without, counting the devices is an error
   int compute_capability_major = 9;
   int compute_capability_minor = 0;
   int multiprocessors = 132;
