@@ -12,25 +12,25 @@
 namespace tome {
 namespace {
 
-constexpr int kTokens = 12;
-constexpr int kDim = 3;
+constexpr int kImageTokens = 12;
+constexpr int kWidth = 3;
 constexpr int kPrefix = 1;
 
 // Two images of which the second merges nothing.
 MergePlan Plan() {
-  return MergePlan(std::vector<MergePlan::Image>{{.tokens = kTokens, .merges_per_block = {4}},
-                                                 {.tokens = kTokens, .merges_per_block = {0}}},
+  return MergePlan(std::vector<MergePlan::Image>{{.tokens = kImageTokens, .merges_per_block = {4}},
+                                                 {.tokens = kImageTokens, .merges_per_block = {0}}},
                    1, kPrefix);
 }
 
 TEST(MergeGradientTest, IsThatOfFiniteDifferences) {
   at::Generator random = at::detail::createCPUGenerator(3);
   const MergePlan plan = Plan();
-  const at::Tensor keys = at::randn({2 * kTokens, 2, 4}, random);
+  const at::Tensor keys = at::randn({2 * kImageTokens, 2, 4}, random);
   const std::vector<TokenMatch> matches = MatchTokens(keys, plan.at(0), kPrefix);
-  const at::Tensor size = at::randn({2 * kTokens}, random).abs() + 0.5;
-  at::Tensor tokens = at::randn({2 * kTokens, kDim}, random);
-  const at::Tensor direction = at::randn({2 * kTokens - 4, kDim}, random);
+  const at::Tensor size = at::randn({2 * kImageTokens}, random).abs() + 0.5;
+  at::Tensor tokens = at::randn({2 * kImageTokens, kWidth}, random);
+  const at::Tensor direction = at::randn({2 * kImageTokens - 4, kWidth}, random);
   const auto along = [&](const at::Tensor& x) {
     return (MergeTokens(x, size, plan.at(0), matches, kPrefix).first * direction).sum();
   };
@@ -40,8 +40,8 @@ TEST(MergeGradientTest, IsThatOfFiniteDifferences) {
 
   // Merging is linear in the tokens, so that a wide difference is as right as a narrow one.
   constexpr double kStep = 0.5;
-  for (int row = 0; row < 2 * kTokens; ++row) {
-    for (int column = 0; column < kDim; ++column) {
+  for (int row = 0; row < 2 * kImageTokens; ++row) {
+    for (int column = 0; column < kWidth; ++column) {
       at::Tensor above = tokens.detach().clone();
       at::Tensor below = above.clone();
       above[row][column] += kStep;
