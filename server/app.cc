@@ -139,7 +139,8 @@ absl::StatusOr<std::vector<std::unique_ptr<Engine>>> App::LoadEngines(const Mode
   std::vector<std::unique_ptr<Engine>> engines(1);
   TOME_ASSIGN_OR_RETURN(engines[0], LoadTorchEngine({.directory = config.directory,
                                                      .dtype = config.dtype,
-                                                     .compute_threads = compute_threads_}));
+                                                     .compute_threads = compute_threads_,
+                                                     .warm_up = true}));
   return engines;
 }
 

@@ -28,7 +28,7 @@ step() {
 
 install() {
   deploy/setup.sh --cuda clang clang-format clang-tidy libclang-rt-14-dev libgmock-dev libgtest-dev \
-    fish openssl prometheus python3-venv zsh
+    fish libbenchmark-dev openssl prometheus python3-venv zsh
   if ! cmp -s tests/requirements.txt "$environment/installed"; then
     python3 -m venv --clear "$environment"
     "$python" -m pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt

@@ -12,7 +12,7 @@ if(TARGET tome_torch)
   return()
 endif()
 
-foreach(needed torch/lib/libtorch_cpu.so torch/lib/libc10.so torch/include/ATen/core/Tensor.h nvidia)
+foreach(needed torch/lib/libtorch_cpu.so torch/lib/libc10.so torch/lib/libgomp.so.1 torch/include/ATen/core/Tensor.h nvidia)
   if(NOT EXISTS "${TOME_TORCH_DIR}/${needed}")
     message(FATAL_ERROR
             "LibTorch is not in TOME_TORCH_DIR (${TOME_TORCH_DIR}): ${needed} is missing. Run "
@@ -25,6 +25,10 @@ find_package(Threads REQUIRED)
 
 add_library(tome_c10 SHARED IMPORTED)
 set_target_properties(tome_c10 PROPERTIES IMPORTED_LOCATION "${TOME_TORCH_DIR}/torch/lib/libc10.so")
+
+# The OpenMP runtime that Torch's threads belong to: whoever shares them links this one.
+add_library(tome_gomp SHARED IMPORTED)
+set_target_properties(tome_gomp PROPERTIES IMPORTED_LOCATION "${TOME_TORCH_DIR}/torch/lib/libgomp.so.1")
 
 add_library(tome_torch SHARED IMPORTED)
 set_target_properties(tome_torch PROPERTIES

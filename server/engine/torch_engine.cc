@@ -2,13 +2,11 @@
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
-#include <ATen/ops/empty.h>
 #include <c10/core/InferenceMode.h>
 #include <c10/util/Exception.h>
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <exception>
 #include <utility>
 
@@ -18,8 +16,7 @@
 #include "server/base/status.h"
 #include "server/engine/model_facts.h"
 #include "server/model/checkpoint.h"
-#include "server/model/reference_pass.h"
-#include "server/model/vit_weights.h"
+#include "server/model/fast_pass.h"
 
 namespace tome {
 namespace {
@@ -62,8 +59,13 @@ std::vector<float> ToVector(const at::Tensor& tensor) {
 
 class TorchEngine final : public Engine {
  public:
-  TorchEngine(ModelFacts facts, VitPooling own_pooling, ReferencePass pass)
-      : facts_(std::move(facts)), own_pooling_(own_pooling), pass_(std::move(pass)) {}
+  // `tensors` are only read here.
+  TorchEngine(ModelFacts facts, const VitTensors& tensors, c10::ScalarType compute_type)
+      : facts_(std::move(facts)),
+        own_pooling_(tensors.vit().pooling),
+        pass_(tensors, compute_type) {}
+
+  void WarmUp() const { pass_.WarmUp(); }
 
   const ModelFacts& facts() const override { return facts_; }
 
@@ -76,14 +78,20 @@ class TorchEngine final : public Engine {
   }
 
  private:
-  std::vector<absl::StatusOr<EmbeddedImage>> RunOrThrow(std::span<const EngineImage> images) const {
+  std::vector<absl::StatusOr<EmbeddedImage>> RunOrThrow(std::span<const EngineImage> images) {
     const c10::InferenceMode inference;
     // The thread count is kept by thread; a thread that never ran Torch has its own default.
     at::init_num_threads();
     const MergePlan plan = PlanOf(facts_, images);
+    std::vector<const uint8_t*> pixels;
     std::vector<VitPooling> pooling;
-    for (const EngineImage& image : images) pooling.push_back(PoolingOf(image.pooling));
-    const PassResult pass = pass_.Run(pass_.NormalizePixels(Pixels(images)), plan, pooling);
+    bool want_tokens_or_maps = false;
+    for (const EngineImage& image : images) {
+      pixels.push_back(image.pixels.data());
+      pooling.push_back(PoolingOf(image.pooling));
+      want_tokens_or_maps |= image.want_tokens || image.want_merge_map;
+    }
+    const FastPassResult pass = pass_.Run(pixels, plan, pooling, want_tokens_or_maps);
 
     std::vector<absl::StatusOr<EmbeddedImage>> results;
     for (size_t i = 0; i < images.size(); ++i) {
@@ -104,22 +112,8 @@ class TorchEngine final : public Engine {
     return own_pooling_;
   }
 
-  // [images, height, width, 3] uint8.
-  at::Tensor Pixels(std::span<const EngineImage> images) const {
-    at::Tensor pixels =
-        at::empty({static_cast<int64_t>(images.size()), facts_.preprocessing.crop_height,
-                   facts_.preprocessing.crop_width, 3},
-                  c10::ScalarType::Byte);
-    uint8_t* next = pixels.mutable_data_ptr<uint8_t>();
-    for (const EngineImage& image : images) {
-      std::memcpy(next, image.pixels.data(), image.pixels.size());
-      next += image.pixels.size();
-    }
-    return pixels;
-  }
-
   absl::StatusOr<EmbeddedImage> ResultOf(const EngineImage& image, int index, const MergePlan& plan,
-                                         const PassResult& pass) const {
+                                         const FastPassResult& pass) const {
     const Segment& segment = plan.at(plan.blocks())[index];
     EmbeddedImage result;
     result.embedding = ToVector(pass.embeddings[index]);
@@ -132,8 +126,13 @@ class TorchEngine final : public Engine {
       result.tokens = ToVector(pass.tokens.narrow(0, segment.offset, segment.tokens));
     }
     if (image.want_merge_map) {
-      const std::vector<int> group = GroupOfToken(plan, pass.matches, index);
-      result.merge_map = {.group_of_patch = {group.begin() + facts_.prefix_tokens, group.end()},
+      std::vector<int> group;
+      const Segment& start = plan.at(0)[index];
+      for (int row = start.offset + facts_.prefix_tokens; row < start.offset + start.tokens;
+           ++row) {
+        group.push_back(pass.final_row[row] - segment.offset);
+      }
+      result.merge_map = {.group_of_patch = std::move(group),
                           .size = ToVector(pass.size.narrow(0, segment.offset, segment.tokens))};
     }
     return result;
@@ -142,7 +141,8 @@ class TorchEngine final : public Engine {
   // Constant after construction.
   const ModelFacts facts_;
   const VitPooling own_pooling_;
-  const ReferencePass pass_;
+
+  FastPass pass_;
 };
 
 // Both are settings of the process. Torch allows the second one only once.
@@ -164,9 +164,10 @@ absl::StatusOr<std::unique_ptr<Engine>> LoadTorchEngine(const TorchEngineOptions
   TOME_RETURN_IF_ERROR(CatchAll(absl::InternalError("the weights could not be loaded"), [&] {
     const c10::InferenceMode inference;
     SetThreads(options.compute_threads);
-    engine = std::make_unique<TorchEngine>(
-        FactsOf(checkpoint, options.dtype, "cpu"), checkpoint.vit().pooling,
-        ReferencePass(checkpoint.vit(), LoadVitWeights(checkpoint.tensors, compute_type)));
+    auto loaded = std::make_unique<TorchEngine>(FactsOf(checkpoint, options.dtype, "cpu"),
+                                                checkpoint.tensors, compute_type);
+    if (options.warm_up) loaded->WarmUp();
+    engine = std::move(loaded);
   }));
   return engine;
 }

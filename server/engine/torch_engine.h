@@ -15,6 +15,9 @@ struct TorchEngineOptions {
   std::string dtype = "float32";  // or "bfloat16"
   // Torch's threads. They belong to the process: every engine in it must ask for the same number.
   int compute_threads = 1;
+  // Has oneDNN build its kernels while the model loads: seconds now, so that no request waits for
+  // one of them.
+  bool warm_up = false;
 };
 
 // The engine on the CPU: reads, checks and packs the checkpoint, so that a wrong or unsupported one

@@ -1,16 +1,17 @@
 #include "server/model/linear.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/constant_pad_nd.h>
-#include <ATen/ops/empty.h>
+#include <ATen/ops/gelu.h>
 #include <ATen/ops/linear.h>
-#include <c10/core/InferenceMode.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "server/model/precision.h"
 
@@ -27,7 +28,8 @@ at::Tensor Pack(const at::Tensor& weight) {
   return op.call(weight, std::nullopt);
 }
 
-at::Tensor LinearPointwise(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias) {
+at::Tensor LinearPointwise(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias,
+                           Fused fused) {
   using Scalars = c10::List<std::optional<at::Scalar>>;
   using Signature =
       at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&,
@@ -35,7 +37,8 @@ at::Tensor LinearPointwise(const at::Tensor& x, const at::Tensor& packed, const 
   static const auto op = c10::Dispatcher::singleton()
                              .findSchemaOrThrow("mkldnn::_linear_pointwise", "")
                              .typed<Signature>();
-  return op.call(x, packed, bias, "none", Scalars(), "");
+  return op.call(x, packed, bias, fused == Fused::kNone ? "none" : "gelu", Scalars(),
+                 fused == Fused::kGeluTanh ? "tanh" : "none");
 }
 
 bool HasAvx512() {
@@ -46,6 +49,7 @@ bool HasAvx512() {
 }  // namespace
 
 bool HasBFloat16() { return HasAvx512(); }
+bool ProductsKeepRowBits() { return HasAvx512(); }
 
 Linear::Linear(const at::Tensor& weight, at::Tensor bias)
     : widened_(weight.scalar_type() == c10::ScalarType::BFloat16 && !HasBFloat16()) {
@@ -60,40 +64,40 @@ Linear Linear::WithGradients(at::Tensor weight, at::Tensor bias) {
   return linear;
 }
 
-at::Tensor Linear::operator()(const at::Tensor& x) const {
-  if (plain_weight_.defined()) return at::linear(x, plain_weight_, bias_);
-  // The sum is float32 either way and is rounded once.
-  return widened_ ? Multiply(x.to(kFloat)).to(x.scalar_type()) : Multiply(x);
-}
-
-at::Tensor Linear::Multiply(const at::Tensor& x) const {
-  if (!HasAvx512()) return MultiplyInTiles(x);
+at::Tensor Linear::operator()(const at::Tensor& x, Fused fused) const {
+  if (plain_weight_.defined()) {
+    const at::Tensor y = at::linear(x, plain_weight_, bias_);
+    return fused == Fused::kNone ? y : at::gelu(y, fused == Fused::kGelu ? "none" : "tanh");
+  }
+  if (!ProductsKeepRowBits()) return MultiplyInTiles(x, fused);
   // oneDNN multiplies a single row by another kernel, with other rounding: a row of zeros keeps it
   // company.
   if (x.size(0) == 1) {
-    return LinearPointwise(at::constant_pad_nd(x, {0, 0, 0, 1}), packed_weight_, bias_)
-        .narrow(0, 0, 1);
+    return OfTile(at::constant_pad_nd(x, {0, 0, 0, 1}), fused).narrow(0, 0, 1);
   }
-  return LinearPointwise(x, packed_weight_, bias_);
+  return OfTile(x, fused);
 }
 
-// Without AVX-512 oneDNN's kernel takes six rows at a time and what is left of them by other sums,
-// and how it cuts the inner dimension depends on the number of rows, too. Tiles of one size, each
-// on one thread, leave it no choice.
-at::Tensor Linear::MultiplyInTiles(const at::Tensor& x) const {
-  constexpr int64_t kTileRows = 48;
+at::Tensor Linear::MultiplyInTiles(const at::Tensor& x, Fused fused) const {
+  // Of one size, and so small that oneDNN's threads divide outputs, not sums.
+  constexpr int64_t kTileRows = 8 * kRowBlock;
   const int64_t rows = x.size(0);
-  const int64_t tiles = (rows + kTileRows - 1) / kTileRows;
-  const at::Tensor padded = at::constant_pad_nd(x, {0, 0, 0, tiles * kTileRows - rows});
-  const at::Tensor result = at::empty({padded.size(0), bias_.size(0)}, x.options());
-  at::parallel_for(0, tiles, 1, [&](int64_t begin, int64_t end) {
-    const c10::InferenceMode inference;
-    for (int64_t row = begin * kTileRows; row < end * kTileRows; row += kTileRows) {
-      result.narrow(0, row, kTileRows)
-          .copy_(LinearPointwise(padded.narrow(0, row, kTileRows), packed_weight_, bias_));
-    }
-  });
-  return result.narrow(0, 0, rows);
+  std::vector<at::Tensor> tiles;
+  for (int64_t first = 0; first < rows; first += kTileRows) {
+    const int64_t own = std::min(kTileRows, rows - first);
+    const at::Tensor tile = x.narrow(0, first, own);
+    tiles.push_back(own == kTileRows
+                        ? OfTile(tile, fused)
+                        : OfTile(at::constant_pad_nd(tile, {0, 0, 0, kTileRows - own}), fused)
+                              .narrow(0, 0, own));
+  }
+  return tiles.size() == 1 ? tiles[0] : at::cat(tiles);
+}
+
+at::Tensor Linear::OfTile(const at::Tensor& x, Fused fused) const {
+  // The sum is float32 either way and is rounded once.
+  if (!widened_) return LinearPointwise(x, packed_weight_, bias_, fused);
+  return LinearPointwise(x.to(kFloat), packed_weight_, bias_, fused).to(x.scalar_type());
 }
 
 }  // namespace tome

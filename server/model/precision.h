@@ -13,9 +13,12 @@ namespace tome {
 //   sums inside a linear layer                      float32    float32
 //   residual stream (the packed tokens)             float32    bfloat16, each sum rounded once
 //   weights, biases and statistics of layer norms   float32    float32
-//   GELU and the like                               float32    bfloat16 in and out, float32 inside
+//   GELU and the like                               float32    float32 inside; in and out bfloat16,
+//                                                              or float32 straight from the sums
 //   pixels after mean and std, position embedding   float32    float32, rounded once as tokens
-//   attention logits, softmax and weighted values   float32    float32, rounded once behind them
+//   attention logits, softmax and weighted values   float32    float32, rounded once behind them;
+//                                                              the softmax's numerators bfloat16
+//                                                              where the processor multiplies pairs
 //   key metric, its norm and the match scores       float32    float32, from bfloat16 keys
 //   sizes, log(size)                                float32    float32
 //   merged values                                   float32    float32 sums, rounded once
@@ -32,9 +35,9 @@ namespace tome {
 //
 // The embedding of an image has the same bits whatever its batch mates. What runs on packed rows is
 // therefore only what treats each row by itself (linear layers as linear.h says, layer norm) or
-// each element exactly alike (sums, GELU by oneDNN); attention, matching, merging, pooling and the
-// other activations run on one image's rows at a time: ATen computes the last few elements of a
-// range by other instructions than the rest.
+// each element exactly alike (sums, GELU by oneDNN, the kernels of kernels/cpu); attention,
+// matching, merging, pooling and the other activations run on one image's rows at a time: ATen
+// computes the last few elements of a range by other instructions than the rest.
 
 // Every float32 of the right-hand column.
 inline constexpr c10::ScalarType kFloat = c10::ScalarType::Float;

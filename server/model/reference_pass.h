@@ -51,7 +51,13 @@ class ReferencePass {
   // Each image as the family does.
   PassResult Run(const at::Tensor& pixels, const MergePlan& plan) const;
 
+  // One image's final tokens [n, D] and their sizes [n] -> its embedding. Only those are read that
+  // `pooling` pools: sizes, and rows behind the prefix, may be left out where it is one of prefix
+  // tokens.
+  at::Tensor Embedding(VitPooling pooling, const at::Tensor& tokens, const at::Tensor& size) const;
+
   const VitDescription& vit() const { return vit_; }
+  const VitWeights& weights() const { return weights_; }
 
  private:
   // [images, 3, height, width] -> packed tokens [T, D].
@@ -70,8 +76,6 @@ class ReferencePass {
   // fc1's outputs [T, D] by the model's activation.
   at::Tensor Activate(const at::Tensor& x, std::span<const Segment> images) const;
 
-  // One image's final tokens [n, D] and their sizes [n] -> its embedding.
-  at::Tensor Embedding(VitPooling pooling, const at::Tensor& tokens, const at::Tensor& size) const;
   at::Tensor Pool(VitPooling pooling, const at::Tensor& tokens, const at::Tensor& size) const;
   at::Tensor AttentionPool(const at::Tensor& tokens, const at::Tensor& size) const;
 

@@ -19,7 +19,7 @@ ROOMS = {
     "metrics": (("base",), {"absl", "prometheus"}),
     "image": (("base",), {"absl", "codecs"}),
     "kernels": (("merge",), {"cuda"}),
-    "ops": (("kernels",), {"torch"}),
+    "ops": (("kernels", "merge"), {"torch"}),
     "model": (("ops", "merge", "base"), {"absl", "torch", "json", "openssl"}),
     "cuda": (("kernels", "merge"), {"cuda"}),
     "lab": (("model", "merge", "image", "base"), {"absl", "torch", "json", "CLI"}),

@@ -1,0 +1,154 @@
+// Whole passes over ViTs at 224 x 224, and the packed products they are measured against: the four
+// layers of a block at the rows of a full batch. GFLOP/s count what is computed at r = 0.
+
+#include <ATen/Parallel.h>
+#include <ATen/ops/rand.h>
+#include <ATen/ops/randint.h>
+#include <benchmark/benchmark.h>
+#include <c10/core/InferenceMode.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <random>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+
+#include "server/merge/flops.h"
+#include "server/merge/merge_schedule.h"
+#include "server/model/fast_pass.h"
+#include "tests/bench/cpu_models.h"
+
+namespace tome {
+namespace {
+
+struct Passes {
+  Passes(const BenchModel& model, c10::ScalarType type)
+      : checkpoint(MakeCheckpoint(model)),
+        fast(checkpoint.tensors, type),
+        reference(checkpoint.vit(), LoadVitWeights(checkpoint.tensors, type)) {
+    fast.WarmUp();
+  }
+
+  Checkpoint checkpoint;
+  FastPass fast;
+  ReferencePass reference;
+};
+
+// Of the model that was asked for last: they are large.
+Passes& PassesOf(const BenchModel& model, c10::ScalarType type) {
+  static std::pair<std::string, c10::ScalarType> key;
+  static std::unique_ptr<Passes> passes;
+  if (passes == nullptr || key != std::pair(model.name, type)) {
+    passes.reset();
+    passes = std::make_unique<Passes>(model, type);
+    key = {model.name, type};
+  }
+  return *passes;
+}
+
+// Constant r; below 0: images of r = 0, 4, 8, 16 side by side.
+constexpr int kMixed = -1;
+
+MergePlan PlanOf(const VitDescription& vit, int images, int r) {
+  constexpr int kRs[] = {0, 4, 8, 16};
+  std::vector<MergePlan::Image> planned;
+  for (int i = 0; i < images; ++i) {
+    const MergeSchedule schedule(MergeSchedule::Constant{r == kMixed ? kRs[i % 4] : r});
+    planned.push_back(
+        {.tokens = vit.tokens(), .merges_per_block = schedule.PerBlockMerges(vit.blocks)});
+  }
+  return MergePlan(planned, vit.blocks, vit.prefix_tokens());
+}
+
+void RunPass(benchmark::State& state, const BenchModel& model, c10::ScalarType type, int images,
+             int r, bool fast) {
+  const c10::InferenceMode inference;
+  Passes& passes = PassesOf(model, type);
+  const VitDescription& vit = passes.checkpoint.vit();
+  const MergePlan plan = PlanOf(vit, images, r);
+  std::mt19937 random(1);
+  std::vector<uint8_t> pixels(size_t{224} * 224 * 3);
+  for (uint8_t& pixel : pixels) pixel = static_cast<uint8_t>(random());
+  const std::vector<const uint8_t*> batch(images, pixels.data());
+  const std::vector<VitPooling> pooling(images, vit.pooling);
+  const at::Tensor tensor = at::randint(256, {images, 224, 224, 3}, c10::ScalarType::Byte);
+  for (auto _ : state) {
+    if (fast) {
+      benchmark::DoNotOptimize(passes.fast.Run(batch, plan, pooling, false).embeddings.data());
+    } else {
+      benchmark::DoNotOptimize(
+          passes.reference.Run(passes.reference.NormalizePixels(tensor), plan).embeddings.data());
+    }
+  }
+  const BlockShape shape = {.token_dim = vit.token_dim, .mlp_hidden_dim = vit.mlp_hidden_dim};
+  double executed = 0;
+  for (int i = 0; i < images; ++i) {
+    executed += BlockFlops(shape, vit.tokens(), plan.MergedPerBlock(i));
+  }
+  const double whole = BlockFlops(shape, vit.tokens(), std::vector<int>(vit.blocks)) * images;
+  const double runs = static_cast<double>(state.iterations());
+  const auto rate = benchmark::Counter::kIsRate;
+  state.counters["images/s"] = benchmark::Counter(runs * images, rate);
+  state.counters["GFLOP/s"] = benchmark::Counter(runs * executed * 1e-9, rate);
+  state.counters["flop_ratio"] = whole / executed;
+}
+
+void RunProducts(benchmark::State& state, const BenchModel& model, c10::ScalarType type,
+                 int images) {
+  const c10::InferenceMode inference;
+  const int64_t dim = model.token_dim;
+  const int64_t rows = int64_t{197} * images;
+  const auto random = [&](at::IntArrayRef shape) { return at::rand(shape).to(type); };
+  struct Layer {
+    Linear linear;
+    at::Tensor x;
+  };
+  std::vector<Layer> layers;
+  double flops = 0;
+  for (const auto& [outputs, inputs] : {std::pair(3 * dim, dim), std::pair(dim, dim),
+                                        std::pair(4 * dim, dim), std::pair(dim, 4 * dim)}) {
+    layers.push_back(
+        {Linear(random({outputs, inputs}), random({outputs})), random({rows, inputs})});
+    flops += 2.0 * static_cast<double>(rows * outputs * inputs);
+  }
+  for (auto _ : state) {
+    // As one tile: the rate that oneDNN has when nobody asks for equal bits.
+    for (const Layer& layer : layers) benchmark::DoNotOptimize(layer.linear.OfTile(layer.x));
+  }
+  state.counters["GFLOP/s"] = benchmark::Counter(
+      static_cast<double>(state.iterations()) * flops * 1e-9, benchmark::Counter::kIsRate);
+}
+
+int Register() {
+  for (const BenchModel& model : BenchModels()) {
+    for (const auto type : {c10::ScalarType::Float, c10::ScalarType::BFloat16}) {
+      const std::string suffix =
+          absl::StrCat(model.name, type == c10::ScalarType::Float ? "/float32" : "/bfloat16");
+      for (const int images : {1, 8, 32}) {
+        benchmark::RegisterBenchmark(absl::StrCat("products/", suffix, "/batch:", images).c_str(),
+                                     RunProducts, model, type, images)
+            ->UseRealTime()
+            ->Unit(benchmark::kMillisecond);
+        for (const int r : {0, 8, 13, 16, kMixed}) {
+          for (const bool fast : {true, false}) {
+            const std::string name =
+                absl::StrCat(fast ? "fast/" : "reference/", suffix, "/batch:", images,
+                             "/r:", r == kMixed ? "mixed" : absl::StrCat(r));
+            benchmark::RegisterBenchmark(name.c_str(), RunPass, model, type, images, r, fast)
+                ->UseRealTime()
+                ->Unit(benchmark::kMillisecond);
+          }
+        }
+      }
+    }
+  }
+  return 0;
+}
+
+[[maybe_unused]] const int kRegistered = Register();
+
+}  // namespace
+}  // namespace tome
