@@ -88,6 +88,7 @@ App::App(const ServerConfig& config, std::shared_ptr<grpc::ServerCredentials> cr
       rpc_(service_, metrics_, clock_,
            {.tokens = std::move(tokens),
             .max_message_bytes = config.max_message_bytes,
+            .max_receive_bytes = config.max_receive_bytes,
             .max_stream_images = config.max_stream_images}) {}
 
 App::~App() {

@@ -1,6 +1,7 @@
 #include <fstream>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -54,17 +55,17 @@ class Server final : public LoadTarget {
 // All of them or none: a run without one of its pictures would measure something else.
 absl::StatusOr<std::vector<std::string>> ReadPictures(const BenchCommand& command,
                                                       uint64_t file_bytes) {
-  const InputFiles input = FindInputFiles(command.paths, command.recursive);
+  InputFiles input(command.paths, command.recursive);
   const auto refuse = [](const std::string& path, const absl::Status& status) {
     return absl::InvalidArgumentError(absl::StrCat(path, ": ", status.message()));
   };
-  if (!input.failed.empty()) return refuse(input.failed[0].path, input.failed[0].status);
   std::vector<std::string> pictures;
-  for (const std::string& path : input.files) {
-    absl::StatusOr<std::string> bytes = ReadImageFile(path, file_bytes);
-    if (!bytes.ok()) return refuse(path, bytes.status());
+  while (const std::optional<std::string> path = input.Next()) {
+    absl::StatusOr<std::string> bytes = ReadImageFile(*path, file_bytes);
+    if (!bytes.ok()) return refuse(*path, bytes.status());
     pictures.push_back(*std::move(bytes));
   }
+  if (!input.failed().empty()) return refuse(input.failed()[0].path, input.failed()[0].status);
   return pictures;
 }
 

@@ -125,18 +125,18 @@ ExitCode RunCompare(const GlobalOptions& global, const CompareCommand& options) 
       (*client)->GetModel(options.model, FirstCall(global));
   if (!model.ok()) return ReportCallError(global, model.status());
 
-  InputFiles input = FindInputFiles(options.paths, options.recursive);
+  InputFiles input(options.paths, options.recursive);
   std::vector<Row> rows;
   std::vector<FailedFile> failed;
   bool unreachable = false;
-  for (const std::string& path : input.files) {
+  while (const std::optional<std::string> path = input.Next()) {
     const absl::Status status =
-        CompareFile(**client, global, options, path, model->limits.encoded_bytes, rows);
-    if (!status.ok()) failed.push_back({path, status});
+        CompareFile(**client, global, options, *path, model->limits.encoded_bytes, rows);
+    if (!status.ok()) failed.push_back({*path, status});
     unreachable = absl::IsUnavailable(status);
     if (unreachable) break;
   }
-  failed.insert(failed.end(), input.failed.begin(), input.failed.end());
+  failed.insert(failed.end(), input.failed().begin(), input.failed().end());
 
   if (global.json) {
     std::cout << OneLine({{"rows", ToJson(rows)}, {"failed", ToJson(failed)}}) << "\n";

@@ -1,7 +1,9 @@
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -21,9 +23,9 @@ namespace tome::client {
 namespace {
 
 void PrintSummary(const GlobalOptions& global, const EmbedCommand& options,
-                  const EmbedFilesResult& result, size_t files, size_t rows_there, double seconds) {
-  const size_t left =
-      files - rows_there - static_cast<size_t>(result.embedded) - result.failed.size();
+                  const EmbedFilesResult& result, int left, size_t rows_there, double seconds) {
+  const size_t files =
+      rows_there + static_cast<size_t>(result.embedded) + result.failed.size() + left;
   if (global.json) {
     Json json = {{"embedded", result.embedded},
                  {"embedded_before", rows_there},
@@ -72,7 +74,6 @@ ExitCode RunEmbed(const GlobalOptions& global, const EmbedCommand& options) {
                                                         model->model.name, " has")));
   }
 
-  InputFiles input = FindInputFiles(options.paths, options.recursive);
   const RunRecord record = {
       .model = model->model.name,
       .weights_digest = model->model.weights_digest,
@@ -80,12 +81,19 @@ ExitCode RunEmbed(const GlobalOptions& global, const EmbedCommand& options) {
       .element_type = options.output.element_type,
       .normalize = options.output.normalize,
       .dimensions = columns};
-  const absl::StatusOr<OutputFile> output = options.resume
-                                                ? ResumeOutput(options.out, record, input.files)
-                                                : CreateOutput(options.out, record);
+  absl::StatusOr<OutputFile> output =
+      options.resume ? ResumeOutput(options.out, record) : CreateOutput(options.out, record);
   if (!output.ok()) return ReportUsageError(global, output.status());
   RowWriter& writer = *output->writer;
-  const size_t files = output->rows_there + input.files.size() + input.failed.size();
+  const auto has_row = [&](const std::string& path) {
+    return output->rows_there.size() > 0 && output->rows_there.Take(output->NameInRow(path));
+  };
+  InputFiles input(options.paths, options.recursive);
+  const auto next_file = [&] {
+    std::optional<std::string> file = input.Next();
+    while (file.has_value() && has_row(*file)) file = input.Next();
+    return file;
+  };
   EmbedFilesOptions run;
   run.embed.timeout = global.timeout;
   run.embed.model = options.model;
@@ -95,20 +103,27 @@ ExitCode RunEmbed(const GlobalOptions& global, const EmbedCommand& options) {
   run.embed.if_weights_digest = model->model.weights_digest;
   run.concurrency = options.concurrency;
   run.file_bytes = model->limits.encoded_bytes;
+  VisitInputFiles(options.paths, options.recursive, [&](const std::string& path) {
+    if (!has_row(path)) ++run.files;
+  });
+  output->rows_there.PutBack();
 
   CatchInterrupts();
   const auto start = std::chrono::steady_clock::now();
   EmbedFilesResult result;
   {
     ProgressBar bar;
-    result = EmbedFiles(**client, input.files, run, writer, Interrupted,
+    result = EmbedFiles(**client, next_file, run, writer, Interrupted,
                         [&](const Progress& progress) { bar.Update(progress); });
   }
   const absl::Status finished = writer.Finish();
   if (result.broken_off.ok()) result.broken_off = finished;
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-  result.failed.insert(result.failed.end(), input.failed.begin(), input.failed.end());
-  PrintSummary(global, options, result, files, output->rows_there, elapsed.count());
+  const int tried = result.embedded + static_cast<int>(result.failed.size());
+  // A folder may have grown or shrunk since its files were counted.
+  const int left = result.broken_off.ok() ? 0 : std::max(0, run.files - tried);
+  result.failed.insert(result.failed.end(), input.failed().begin(), input.failed().end());
+  PrintSummary(global, options, result, left, output->rows_there.size(), elapsed.count());
   return ExitCodeOf(result);
 }
 

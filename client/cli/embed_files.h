@@ -2,13 +2,14 @@
 #define TOME_CLIENT_CLI_EMBED_FILES_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 
-#include "client/cli/input_files.h"
+#include "client/cli/failures.h"
 #include "client/cli/progress_bar.h"
 #include "client/cli/row_writer.h"
 #include "client/client.h"
@@ -19,6 +20,7 @@ struct EmbedFilesOptions {
   EmbedOptions embed;       // its timeout is of each file
   int concurrency = 8;      // files on their way at once; > 0
   uint64_t file_bytes = 0;  // a larger file fails unread; 0: no limit
+  int files = 0;            // how many are expected, for the progress
 };
 
 // How a run ended. Files that are neither embedded nor failed were not sent, or not answered when
@@ -29,12 +31,14 @@ struct EmbedFilesResult {
   absl::Status broken_off;  // why no more was sent: CANCELLED, UNAVAILABLE or the writer's UNKNOWN
 };
 
-// Embeds the files over one stream and writes their rows in the files' order, leaving out those
-// that fail. Memory does not grow with the number of files: at most `concurrency` of them are read
-// at once, and at most 4 * concurrency rows wait for an earlier one. Breaks off when `interrupted`
+// Embeds the files that `next_file` gives, until it gives none, over one stream and writes their
+// rows in that order, leaving out those that fail. Memory grows with the files that fail, not with
+// their number: at most `concurrency` of them are read at once, and at most 4 * concurrency rows
+// wait for an earlier one. Breaks off when `interrupted`
 // says so, when a file is UNAVAILABLE after all retries, or when a row cannot be written: shuts
 // `client` down and writes the rows that are there, unless writing failed.
-EmbedFilesResult EmbedFiles(Client& client, const std::vector<std::string>& files,
+EmbedFilesResult EmbedFiles(Client& client,
+                            absl::FunctionRef<std::optional<std::string>()> next_file,
                             const EmbedFilesOptions& options, RowWriter& writer,
                             absl::FunctionRef<bool()> interrupted,
                             absl::FunctionRef<void(const Progress&)> progress);

@@ -1,71 +1,70 @@
 #include "client/cli/input_files.h"
 
-#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <system_error>
+#include <utility>
 
-#include "absl/strings/ascii.h"
+#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 
 namespace tome::client {
-namespace {
 
 namespace fs = std::filesystem;
 
-bool IsPicture(const fs::directory_entry& entry) {
-  const std::string extension = absl::AsciiStrToLower(entry.path().extension().string());
-  if (extension != ".jpg" && extension != ".jpeg" && extension != ".png" && extension != ".webp")
-    return false;
-  std::error_code error;
-  return entry.is_regular_file(error);
-}
+InputFiles::InputFiles(std::vector<std::string> paths, bool recursive)
+    : paths_(std::move(paths)), recursive_(recursive) {}
 
-template <typename Iterator>
-std::error_code Collect(const std::string& folder, std::vector<std::string>& files) {
-  std::error_code error;
-  for (Iterator it(folder, error), end; !error && it != end; it.increment(error)) {
-    if (IsPicture(*it)) files.push_back(it->path().string());
-  }
-  return error;
-}
-
-void AddFolder(const std::string& folder, bool recursive, InputFiles& input) {
-  std::vector<std::string> files;
-  const std::error_code error = recursive ? Collect<fs::recursive_directory_iterator>(folder, files)
-                                          : Collect<fs::directory_iterator>(folder, files);
-  std::sort(files.begin(), files.end());
-  input.files.insert(input.files.end(), files.begin(), files.end());
-  if (error) {
-    input.failed.push_back({folder, absl::PermissionDeniedError(absl::StrCat(
-                                        "the folder cannot be read: ", error.message()))});
-  } else if (files.empty()) {
-    input.failed.push_back(
-        {folder, absl::NotFoundError(
-                     absl::StrCat("no .jpg, .jpeg, .png or .webp file in this folder",
-                                  recursive ? "" : " (--recursive looks into its subfolders)"))});
+std::optional<std::string> InputFiles::Next() {
+  for (;;) {
+    if (walk_.has_value()) {
+      std::optional<std::string> picture = walk_->Next();
+      walk_found_any_ |= picture.has_value();
+      if (picture.has_value()) return picture;
+      EndWalk();
+    }
+    if (opened_ == paths_.size()) return std::nullopt;
+    std::optional<std::string> file = Open(paths_[opened_++]);
+    if (file.has_value()) return file;
   }
 }
 
-}  // namespace
+std::optional<std::string> InputFiles::Open(const std::string& path) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (fs::is_regular_file(status)) return path;
+  if (fs::is_directory(status)) {
+    walk_.emplace(path, recursive_);
+    walk_found_any_ = false;
+  } else if (status.type() == fs::file_type::not_found) {
+    failed_.push_back({path, absl::NotFoundError("no such file or folder")});
+  } else {
+    failed_.push_back({path, absl::InvalidArgumentError(error ? error.message()
+                                                              : "neither a file nor a folder")});
+  }
+  return std::nullopt;
+}
 
-InputFiles FindInputFiles(const std::vector<std::string>& paths, bool recursive) {
-  InputFiles input;
+void InputFiles::EndWalk() {
+  if (!walk_->failed().empty()) {
+    failed_.insert(failed_.end(), walk_->failed().begin(), walk_->failed().end());
+  } else if (!walk_found_any_) {
+    failed_.push_back(
+        {paths_[opened_ - 1], absl::NotFoundError(absl::StrCat(
+                                  "no .jpg, .jpeg, .png or .webp file in this folder",
+                                  recursive_ ? "" : " (--recursive looks into its subfolders)"))});
+  }
+  walk_.reset();
+}
+
+void VisitInputFiles(const std::vector<std::string>& paths, bool recursive,
+                     absl::FunctionRef<void(const std::string&)> visit) {
   for (const std::string& path : paths) {
     std::error_code error;
     const fs::file_status status = fs::status(path, error);
-    if (fs::is_directory(status)) {
-      AddFolder(path, recursive, input);
-    } else if (fs::is_regular_file(status)) {
-      input.files.push_back(path);
-    } else if (status.type() == fs::file_type::not_found) {
-      input.failed.push_back({path, absl::NotFoundError("no such file or folder")});
-    } else {
-      input.failed.push_back({path, absl::InvalidArgumentError(
-                                        error ? error.message() : "neither a file nor a folder")});
-    }
+    if (fs::is_directory(status)) VisitPictures(path, recursive, visit);
+    if (fs::is_regular_file(status)) visit(path);
   }
-  return input;
 }
 
 absl::StatusOr<std::string> ReadImageFile(const std::string& path, uint64_t limit) {

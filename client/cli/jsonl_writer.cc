@@ -47,8 +47,8 @@ absl::StatusOr<std::unique_ptr<JsonlWriter>> JsonlWriter::Create(const std::stri
   return std::unique_ptr<JsonlWriter>(new JsonlWriter(file, std::move(out)));
 }
 
-absl::StatusOr<std::unique_ptr<JsonlWriter>> JsonlWriter::Resume(
-    const std::string& file, std::vector<std::string>& written) {
+absl::StatusOr<std::unique_ptr<JsonlWriter>> JsonlWriter::Resume(const std::string& file,
+                                                                 RowsThere& written) {
   std::ifstream in(file, std::ios::binary);
   uint64_t whole = 0;
   // A last line without its end is no whole one: getline reaches the end of the file in it.
@@ -58,7 +58,7 @@ absl::StatusOr<std::unique_ptr<JsonlWriter>> JsonlWriter::Resume(
       return absl::InvalidArgumentError(
           absl::StrCat("line ", written.size() + 1, " of ", file, " is none of tome embed"));
     }
-    written.push_back(json["path"]);
+    written.Add(json["path"].get_ref<const std::string&>());
     whole += line.size() + 1;
   }
   std::error_code error;

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 
 #include "client/cli/row_writer.h"
+#include "client/cli/rows_there.h"
 
 namespace tome::client {
 
@@ -23,7 +24,7 @@ class JsonlWriter final : public RowWriter {
   // Goes on behind the lines that are whole, and drops what follows them. `written` gets the paths
   // of those lines. INVALID_ARGUMENT if one of them is none of this writer's.
   static absl::StatusOr<std::unique_ptr<JsonlWriter>> Resume(const std::string& file,
-                                                             std::vector<std::string>& written);
+                                                             RowsThere& written);
   // Writes to `out`, which `name` names in errors and which outlives the writer.
   JsonlWriter(std::string name, std::ostream& out);
 

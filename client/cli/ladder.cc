@@ -10,6 +10,7 @@
 #include "absl/time/clock.h"
 
 #include "client/batches.h"
+#include "client/cli/folder_walk.h"
 #include "client/cli/input_files.h"
 #include "client/cli/option_text.h"
 
@@ -119,18 +120,20 @@ absl::StatusOr<Ladder> MeasureLadder(Client& client, const GlobalOptions& global
   absl::StatusOr<ModelAndLimits> model = client.GetModel(options.model, FirstCall(global));
   if (!model.ok()) return model.status();
   const uint64_t file_bytes = model->limits.encoded_bytes;
-  InputFiles input = FindInputFiles({options.images}, /*recursive=*/true);
+  FolderWalk walk(options.images, /*recursive=*/true);
+  std::vector<std::string> found;
+  while (std::optional<std::string> file = walk.Next()) found.push_back(*std::move(file));
   Ladder ladder;
   ladder.model = model->model;
 
   // Files that fail here are left out of all that follows.
   const Schedule none = ConstantSchedule{0};
-  progress(absl::StrCat("r = 0 on ", input.files.size(), " pictures"));
+  progress(absl::StrCat("r = 0 on ", found.size(), " pictures"));
   absl::StatusOr<Run> exact =
-      EmbedAtOnce(client, input.files, OptionsOf(global, options.model, none), file_bytes);
+      EmbedAtOnce(client, found, OptionsOf(global, options.model, none), file_bytes);
   if (!exact.ok()) return exact.status();
-  ladder.files = WithoutFailed(input.files, exact->failed);
-  ladder.failed = std::move(input.failed);
+  ladder.files = WithoutFailed(found, exact->failed);
+  ladder.failed = walk.failed();
   ladder.failed.insert(ladder.failed.end(), exact->failed.begin(), exact->failed.end());
   if (ladder.files.size() < kFewestFiles) {
     return absl::InvalidArgumentError(absl::StrCat(options.images, ": ", ladder.files.size(),

@@ -39,7 +39,7 @@ absl::StatusOr<std::unique_ptr<NpyWriter>> NpyWriter::Create(const std::string& 
 }
 
 absl::StatusOr<std::unique_ptr<NpyWriter>> NpyWriter::Resume(const std::string& file, int columns,
-                                                             std::vector<std::string>& written) {
+                                                             RowsThere& written) {
   std::ifstream values(file, std::ios::binary);
   const absl::StatusOr<NpyHeader> header = ReadNpyHeader(values, file);
   if (!header.ok()) return header.status();
@@ -57,7 +57,7 @@ absl::StatusOr<std::unique_ptr<NpyWriter>> NpyWriter::Resume(const std::string& 
   for (std::string path;
        written.size() < whole_rows && std::getline(paths, path) && !paths.eof();) {
     path_bytes += path.size() + 1;
-    written.push_back(std::move(path));
+    written.Add(path);
   }
   std::filesystem::resize_file(file, kNpyHeaderBytes + written.size() * row_bytes, error);
   if (!error) std::filesystem::resize_file(PathsFileOf(file), path_bytes, error);

@@ -5,11 +5,11 @@
 #include <fstream>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "absl/status/statusor.h"
 
 #include "client/cli/row_writer.h"
+#include "client/cli/rows_there.h"
 
 namespace tome::client {
 
@@ -25,7 +25,7 @@ class NpyWriter final : public RowWriter {
   // gets those rows' paths. INVALID_ARGUMENT if the file is none of this writer's or has other
   // columns.
   static absl::StatusOr<std::unique_ptr<NpyWriter>> Resume(const std::string& file, int columns,
-                                                           std::vector<std::string>& written);
+                                                           RowsThere& written);
 
   // INVALID_ARGUMENT for a vector of another length or a path with a line break.
   absl::Status Write(const std::string& path, const Embedding& embedding) override;

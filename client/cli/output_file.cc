@@ -1,10 +1,8 @@
 #include "client/cli/output_file.h"
 
-#include <algorithm>
 #include <filesystem>
 #include <iostream>
 #include <system_error>
-#include <unordered_map>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -19,12 +17,12 @@ namespace {
 
 bool IsNpy(const std::string& file) { return absl::EndsWith(file, ".npy"); }
 
-// As a row names the file: JSON replaces what is not UTF-8.
-std::string NameInRow(const std::string& file, const std::string& path) {
-  return IsNpy(file) ? path : Json::parse(OneLine(path)).get<std::string>();
-}
-
 }  // namespace
+
+// JSON replaces what is not UTF-8.
+std::string OutputFile::NameInRow(const std::string& path) const {
+  return is_npy ? path : Json::parse(OneLine(path)).get<std::string>();
+}
 
 absl::StatusOr<OutputFile> CreateOutput(const std::string& file, const RunRecord& run) {
   OutputFile output;
@@ -53,8 +51,7 @@ absl::StatusOr<OutputFile> CreateOutput(const std::string& file, const RunRecord
   return output;
 }
 
-absl::StatusOr<OutputFile> ResumeOutput(const std::string& file, const RunRecord& run,
-                                        std::vector<std::string>& paths) {
+absl::StatusOr<OutputFile> ResumeOutput(const std::string& file, const RunRecord& run) {
   std::error_code error;
   if (!std::filesystem::exists(file, error) && !error) return CreateOutput(file, run);
   const absl::StatusOr<RunRecord> there = ReadRunRecord(file);
@@ -63,29 +60,19 @@ absl::StatusOr<OutputFile> ResumeOutput(const std::string& file, const RunRecord
   if (!same.ok()) return same;
 
   OutputFile output;
-  std::vector<std::string> written;
-  if (IsNpy(file)) {
+  output.is_npy = IsNpy(file);
+  if (output.is_npy) {
     absl::StatusOr<std::unique_ptr<NpyWriter>> writer =
-        NpyWriter::Resume(file, run.dimensions, written);
+        NpyWriter::Resume(file, run.dimensions, output.rows_there);
     if (!writer.ok()) return writer.status();
     output.writer = *std::move(writer);
   } else {
-    absl::StatusOr<std::unique_ptr<JsonlWriter>> writer = JsonlWriter::Resume(file, written);
+    absl::StatusOr<std::unique_ptr<JsonlWriter>> writer =
+        JsonlWriter::Resume(file, output.rows_there);
     if (!writer.ok()) return writer.status();
     output.writer = *std::move(writer);
   }
-  output.rows_there = written.size();
-
-  std::unordered_map<std::string, size_t> rows;
-  for (std::string& path : written) ++rows[std::move(path)];
-  const auto has_row = [&](const std::string& path) {
-    const auto found = rows.find(NameInRow(file, path));
-    if (found == rows.end() || found->second == 0) return false;
-    --found->second;
-    return true;
-  };
-  // In order, each asked once.
-  paths.erase(std::remove_if(paths.begin(), paths.end(), has_row), paths.end());
+  output.rows_there.Sort();
   return output;
 }
 

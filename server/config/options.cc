@@ -296,10 +296,13 @@ std::vector<Option> MakeOptions() {
              &C::max_image_chunks, 1, kMostChunks),
       Bytes({"max-message-bytes", "Limits of a request", "BYTES", "Of one gRPC message."},
             &C::max_message_bytes, 1, kMostBytes),
-      Bytes({"max-receive-bytes", "Limits of a request", "BYTES",
-             "Of what is received and not yet admitted, on all connections: beyond it nothing is "
-             "read. No less than twice max-message-bytes is ever used."},
-            &C::max_receive_bytes, 1, int64_t{1} << 40),
+      Bytes(
+          {"max-receive-bytes", "Limits of a request", "BYTES",
+           "Of what is received and not yet admitted, on all connections: half of it for messages "
+           "that are not whole, beyond which connections are ended (a moment late), half for "
+           "images of streams that wait for a place, beyond which they are answered UNAVAILABLE. "
+           "Neither half is ever less than twice max-message-bytes."},
+          &C::max_receive_bytes, 1, int64_t{1} << 40),
 
       Number({"max-connection-calls", "Connections", "N",
               "Calls of one connection at once; more wait at the client."},

@@ -114,9 +114,6 @@ struct Options {
   int32_t max_concurrent_runs =
       1;                   // Run calls at the same time: copies of one overlap another's pass
   int32_t max_graphs = 0;  // plans kept as CUDA graphs; 0: none
-  // Rows that go through an MLP at a time, so that what is between its layers stays in the L2
-  // cache; 0: all. Changes no bit.
-  int32_t mlp_rows = 0;
 };
 
 // Device memory in bytes.

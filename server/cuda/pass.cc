@@ -46,11 +46,7 @@ struct Pass::Tokens {
 
 Pass::Pass(const Model& model, const Options& options, Weights& weights,
            const Activations& activations)
-    : model_(model),
-      type_(KernelType(options.type)),
-      mlp_rows_(options.mlp_rows),
-      weights_(weights),
-      a_(activations) {}
+    : model_(model), type_(KernelType(options.type)), weights_(weights), a_(activations) {}
 
 void Pass::ReadPixels(const uint8_t* pixels, int images, cudaStream_t stream,
                       StepTimer& timer) const {
@@ -254,17 +250,7 @@ void Pass::Merge(const DeviceBlock& block, const PassPlan& plan, int index, Toke
 // x = x + fc2(activation(fc1(normed))).
 void Pass::Mlp(LinearLayer& fc1, LinearLayer& fc2, Activation activation, void* x, int rows,
                cudaStream_t stream, StepTimer& timer) const {
-  const int step = mlp_rows_ > 0 ? std::min(mlp_rows_, rows) : rows;
-  for (int row = 0; row < rows; row += step) {
-    const size_t from = static_cast<size_t>(row) * model_.token_dim;
-    MlpOfRows(fc1, fc2, activation, At(a_.normed, from, type_), At(x, from, type_),
-              std::min(step, rows - row), stream, timer);
-  }
-}
-
-void Pass::MlpOfRows(LinearLayer& fc1, LinearLayer& fc2, Activation activation, const void* normed,
-                     void* x, int rows, cudaStream_t stream, StepTimer& timer) const {
-  fc1.Run(normed, a_.wide, rows, stream);
+  fc1.Run(a_.normed, a_.wide, rows, stream);
   timer.Step("fc1", stream);
   const void* inner = a_.wide;
   if (activation != Activation::kGeluTanh) {  // which fc1 does itself

@@ -48,8 +48,6 @@ class Pass {
               StepTimer& timer) const;
   void Merge(const DeviceBlock& block, const PassPlan& plan, int index, Tokens& tokens,
              cudaStream_t stream, StepTimer& timer) const;
-  void MlpOfRows(LinearLayer& fc1, LinearLayer& fc2, Activation activation, const void* normed,
-                 void* x, int rows, cudaStream_t stream, StepTimer& timer) const;
   void Mlp(LinearLayer& fc1, LinearLayer& fc2, Activation activation, void* x, int rows,
            cudaStream_t stream, StepTimer& timer) const;
   void Pool(const PassPlan& plan, const PoolingGroup& group, const Tokens& tokens,
@@ -61,7 +59,6 @@ class Pass {
   // Constant after construction; weights_ but for the layers' use.
   const Model model_;
   const kernels::ElementType type_;
-  const int mlp_rows_;
   Weights& weights_;
   const Activations a_;
 };

@@ -40,7 +40,6 @@ void CheckSupported(const Model& model, const Options& options) {
   RequireWithin("max images", options.max_images, 1, LinearAlgorithms::kMostRows / model.tokens());
   RequireWithin("max concurrent runs", options.max_concurrent_runs, 1, 16);
   RequireWithin("max graphs", options.max_graphs, 0, 1 << 16);
-  RequireWithin("MLP rows", options.mlp_rows, 0, LinearAlgorithms::kMostRows);
 }
 
 }  // namespace tome::cuda

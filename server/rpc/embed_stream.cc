@@ -85,19 +85,42 @@ class EmbedStream final : public EmbedStreams::Reactor {
     v1::EmbedStreamResponse message;
     bool ends_id;  // whether its id is free once it is on its way
   };
+  struct Waiting {
+    uint64_t id;
+    int64_t bytes;
+  };
 
-  // What was read, as an image under way; null if it is answered already.
+  // What was read, as an image under way; null if it is answered already. Leaves nothing of it in
+  // read_, which would be memory that nobody counts.
   const v1::EmbedStreamRequest* Take() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    const uint64_t id = read_.id();
+    auto message = std::make_unique<v1::EmbedStreamRequest>(std::move(read_));
+    const uint64_t id = message->id();
     const auto [image, is_new] = images_.try_emplace(id);
     if (!is_new) {
       Put(id, InvalidField("id", absl::StrCat(id, " is still in flight")), /*ends_id=*/false);
       return nullptr;
     }
-    image->second = std::make_unique<v1::EmbedStreamRequest>(std::move(read_));
+    const auto bytes = static_cast<int64_t>(message->ByteSizeLong());
+    if (!streams_.AddWaiting(bytes)) {
+      streams_.metrics_.ImagesDropped(DropReason::kFull);
+      Put(id,
+          absl::UnavailableError(absl::StrCat(
+              "the images of streams that wait for a place have ",
+              streams_.limits_.max_waiting_bytes,
+              " bytes at most, this one would be more: send it again, best to another server")),
+          /*ends_id=*/true);
+      return nullptr;
+    }
+    waiting_ = {.id = id, .bytes = bytes};
     ++computing_;
-    waiting_ = id;
+    image->second = std::move(message);
     return image->second.get();
+  }
+
+  void EndWait(uint64_t id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    if (!waiting_.has_value() || waiting_->id != id) return;
+    streams_.RemoveWaiting(waiting_->bytes);
+    waiting_.reset();
   }
 
   void Embed(const v1::EmbedStreamRequest& message) ABSL_LOCKS_EXCLUDED(mu_) {
@@ -116,13 +139,13 @@ class EmbedStream final : public EmbedStreams::Reactor {
 
   void Admitted(uint64_t id) ABSL_LOCKS_EXCLUDED(mu_) {
     MutexLock lock(mu_);
-    if (waiting_ == id) waiting_.reset();
+    EndWait(id);
     Advance();
   }
 
   void Answer(uint64_t id, absl::StatusOr<EmbedAnswer> answer) ABSL_LOCKS_EXCLUDED(mu_) {
     MutexLock lock(mu_);
-    if (waiting_ == id) waiting_.reset();
+    EndWait(id);
     --computing_;
     images_[id].reset();
     Put(id, std::move(answer), /*ends_id=*/true);
@@ -167,7 +190,8 @@ class EmbedStream final : public EmbedStreams::Reactor {
              : half_closed_ ? call_.End(absl::OkStatus())
                             : call_.End(absl::UnavailableError(
                                   "draining: send what is not answered to another server")));
-    } else if (reads_on && !reading_ && !waiting_.has_value() && under_way < streams_.max_images_) {
+    } else if (reads_on && !reading_ && !waiting_.has_value() &&
+               under_way < streams_.limits_.max_images) {
       reading_ = true;
       StartRead(&read_);
     }
@@ -183,8 +207,8 @@ class EmbedStream final : public EmbedStreams::Reactor {
   // By id, until the answer is on its way. The message goes when it is computed.
   std::unordered_map<uint64_t, std::unique_ptr<const v1::EmbedStreamRequest>> images_
       ABSL_GUARDED_BY(mu_);
-  int computing_ ABSL_GUARDED_BY(mu_) = 0;  // read and not yet answered by the service
-  std::optional<uint64_t> waiting_ ABSL_GUARDED_BY(mu_);  // the image that has no place yet
+  int computing_ ABSL_GUARDED_BY(mu_) = 0;               // read and not yet answered by the service
+  std::optional<Waiting> waiting_ ABSL_GUARDED_BY(mu_);  // the image that has no place yet
   std::deque<Outgoing> outgoing_ ABSL_GUARDED_BY(mu_);
   bool reading_ ABSL_GUARDED_BY(mu_) = false;
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
@@ -194,9 +218,8 @@ class EmbedStream final : public EmbedStreams::Reactor {
   bool finished_ ABSL_GUARDED_BY(mu_) = false;
 };
 
-EmbedStreams::EmbedStreams(EmbeddingService& service, Metrics& metrics, Clock& clock,
-                           int max_images)
-    : service_(service), metrics_(metrics), clock_(clock), max_images_(max_images) {}
+EmbedStreams::EmbedStreams(EmbeddingService& service, Metrics& metrics, Clock& clock, Limits limits)
+    : service_(service), metrics_(metrics), clock_(clock), limits_(limits) {}
 
 EmbedStreams::Reactor* EmbedStreams::Open(grpc::CallbackServerContext& context,
                                           const absl::Status& refusal) {
@@ -221,5 +244,15 @@ void EmbedStreams::Remove(EmbedStream* stream) {
   MutexLock lock(mu_);
   streams_.erase(stream);
 }
+
+bool EmbedStreams::AddWaiting(int64_t bytes) {
+  int64_t waiting = waiting_bytes_.load();
+  do {
+    if (waiting + bytes > limits_.max_waiting_bytes) return false;
+  } while (!waiting_bytes_.compare_exchange_weak(waiting, waiting + bytes));
+  return true;
+}
+
+void EmbedStreams::RemoveWaiting(int64_t bytes) { waiting_bytes_.fetch_sub(bytes); }
 
 }  // namespace tome

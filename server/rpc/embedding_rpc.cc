@@ -7,6 +7,7 @@
 #include "server/base/status.h"
 #include "server/rpc/call.h"
 #include "server/rpc/convert.h"
+#include "server/rpc/receive_share.h"
 
 namespace tome {
 namespace {
@@ -86,7 +87,10 @@ EmbeddingRpc::EmbeddingRpc(EmbeddingService& service, Metrics& metrics, Clock& c
       clock_(clock),
       tokens_(std::move(options.tokens)),
       max_message_bytes_(options.max_message_bytes),
-      streams_(service, metrics, clock, options.max_stream_images) {}
+      streams_(service, metrics, clock,
+               {.max_images = options.max_stream_images,
+                .max_waiting_bytes =
+                    ReceiveShare(options.max_receive_bytes, options.max_message_bytes)}) {}
 
 grpc::ServerUnaryReactor* EmbeddingRpc::Embed(grpc::CallbackServerContext* context,
                                               const v1::EmbedRequest* request,

@@ -22,7 +22,8 @@ class EmbeddingRpc final : public v1::EmbeddingService::CallbackService {
  public:
   struct Options {
     BearerTokens tokens;
-    int64_t max_message_bytes = 64 << 20;  // as the transport enforces it, for GetModel
+    int64_t max_message_bytes = 64 << 20;  // as the transport enforces it
+    int64_t max_receive_bytes = 1 << 30;   // received and not yet admitted: receive_share.h
     int max_stream_images = 64;  // of one stream at once, from being read to their answers' being
                                  // sent; then it is not read from
   };

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 
 #include "server/base/log.h"
+#include "server/rpc/receive_share.h"
 
 namespace tome {
 namespace {
@@ -47,7 +48,7 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(
   builder.SetMaxReceiveMessageSize(static_cast<int>(
       std::min<int64_t>(options.max_message_bytes, std::numeric_limits<int>::max())));
   builder.SetResourceQuota(grpc::ResourceQuota("tome").Resize(
-      std::max(options.max_receive_bytes, 2 * options.max_message_bytes)));
+      static_cast<size_t>(ReceiveShare(options.max_receive_bytes, options.max_message_bytes))));
   // Otherwise a second server on the port would get half of the calls instead of an error.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, options.max_connection_calls);

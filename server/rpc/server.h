@@ -27,8 +27,9 @@ class RpcServer {
     std::shared_ptr<grpc::ServerCredentials> credentials;
     // A longer message is refused by gRPC itself: RESOURCE_EXHAUSTED, without a retry hint.
     int64_t max_message_bytes = 64 << 20;
-    // Of what is received and not yet admitted, on all connections: beyond it gRPC stops reading.
-    // Two of the largest messages always fit.
+    // Of what is received and not yet admitted, on all connections: receive_share.h has gRPC's
+    // part, beyond which it ends connections. It does so a moment late: what arrives meanwhile is
+    // on top.
     int64_t max_receive_bytes = 1 << 30;
     int max_connection_calls = 1024;  // of one connection at once; more wait at the client
     absl::Duration keepalive_time = absl::Seconds(60);

@@ -70,13 +70,20 @@ class Worker:
         )
 
     def ask(self, line):
+        self.send(line)
+        return self.answer()
+
+    def send(self, line):
+        self.line = line
         print(line, file=self.process.stdin, flush=True)
+
+    def answer(self):
         answer = self.process.stdout.readline()
         if not answer:
-            sys.exit(f"cpu_peers: {self.peer} ended at '{line}'; its last words are in build/bench/{self.peer}.log")
+            sys.exit(f"cpu_peers: {self.peer} ended at '{self.line}'; its last words are in build/bench/{self.peer}.log")
         answer = json.loads(answer)
         if "error" in answer:
-            sys.exit(f"cpu_peers: {self.peer} at '{line}': {answer['error']}")
+            sys.exit(f"cpu_peers: {self.peer} at '{self.line}': {answer['error']}")
         return answer
 
     def close(self):

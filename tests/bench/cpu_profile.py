@@ -12,7 +12,6 @@ import json
 import os
 import pathlib
 import re
-import signal
 import subprocess
 
 from cpu_peers import MODELS, ROOT, Worker, checkpoint, photographs
@@ -20,7 +19,7 @@ from cpu_peers import MODELS, ROOT, Worker, checkpoint, photographs
 # The first that a function's name, or the library that it is in, matches. oneDNN's kernels are made at run time and
 # have no name; GELU is fused into them.
 STAGES = [
-    ("attention", r"[Aa]ttention"),
+    ("attention", r"[Aa]tten[dt]"),
     ("matching", r"[Mm]atch"),
     ("merging", r"[Mm]erge"),
     ("norms", r"[Nn]orm"),
@@ -37,12 +36,11 @@ def stage(function):
 def profile(worker, batch, r, seconds):
     data = ROOT / "build/bench/perf.data"
     worker.ask(f"time {batch} 0 {r}")
-    perf = subprocess.Popen(
-        ["perf", "record", "--quiet", "-e", "cpu-clock", "-F", "997", "-o", data, "-p", str(worker.process.pid)]
-    )
-    answer = worker.ask(f"time {batch} {seconds} {r}")
-    perf.send_signal(signal.SIGINT)
-    perf.wait()
+    # Longer than perf looks on.
+    worker.send(f"time {batch} {2 * seconds + 1} {r}")
+    record = ["perf", "record", "--quiet", "-e", "cpu-clock", "-F", "997", "-o", data, "-p", str(worker.process.pid)]
+    subprocess.run([*record, "--", "sleep", str(seconds)], check=True)
+    answer = worker.answer()
     report = subprocess.run(
         ["perf", "report", "--stdio", "-i", data, "--sort", "dso,symbol", "-F", "overhead,dso,symbol", "-w", "0,200,400"],
         capture_output=True, text=True, check=True,

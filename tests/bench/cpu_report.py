@@ -4,10 +4,8 @@
 cpu_report.py LINES COMMAND
 """
 
-import collections
 import datetime
 import importlib.metadata
-import json
 import os
 import pathlib
 import platform
@@ -16,47 +14,29 @@ import statistics
 import subprocess
 import sys
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
+from cpu_plots import draw_latency, draw_rates
+from cpu_results import NAMES, PEERS, grouped, read
 
 HERE = pathlib.Path(__file__).resolve().parent
 RESULTS = HERE / "RESULTS.md"
 BEGIN, END = "<!-- cpu tables: written by tests/bench/run.sh -->", "<!-- end of the cpu tables -->"
-NAMES = {
-    "engine": "this engine",
-    "eager": "PyTorch eager",
-    "compile": "torch.compile",
-    "onnxruntime": "ONNX Runtime",
-    "openvino": "OpenVINO",
-    "tome": "ToMe in PyTorch",
-}
-PEERS = ("eager", "compile", "onnxruntime", "openvino")
 CORES = len(os.sched_getaffinity(0))
-
-
-def read(path):
-    """{kind: [entry, ...]}"""
-    kinds = collections.defaultdict(list)
-    for line in path.read_text().splitlines():
-        entry = json.loads(line)
-        kinds[entry["kind"]].append(entry)
-    return kinds
-
-
-def grouped(entries, value, *keys):
-    """{keys: [value, ...]} in the order in which they were measured."""
-    found = collections.defaultdict(list)
-    for entry in entries:
-        found[tuple(entry[key] for key in keys)].append(entry[value])
-    return found
 
 
 def spread(values):
     """Median, and how far the rounds lie apart."""
     median = statistics.median(values)
-    return f"{median:.1f} ±{50 * (max(values) - min(values)) / median:.0f}%"
+    if len(values) == 1:
+        return f"{median:.3g}"
+    return f"{median:.3g} ±{50 * (max(values) - min(values)) / median:.0f}%"
+
+
+def number(values, digits):
+    return f"{statistics.median(values):.{digits}f}" if values else "-"
+
+
+def ratio(over, under, digits=2):
+    return f"{statistics.median(over) / statistics.median(under):.{digits}f}" if over and under else "-"
 
 
 def table(title, columns, rows):
@@ -97,13 +77,14 @@ def peers(kinds):
                 dtype,
                 batch,
                 *(spread(values) if values else "-" for values in rates.values()),
-                f"{statistics.median(rates['engine']) / there[best]:.2f} ({NAMES[best]})",
+                ratio(rates["engine"], rates[best], 2) + f" ({NAMES[best]})",
+                len(rates["engine"]),
             )
         )
     return table(
         "r=0, images/s: the median of the rounds, and half of what lies between the slowest and the fastest. Peers get pixels that "
         "are normalised already.",
-        ("model", "type", "batch", *(NAMES[peer] for peer in ("engine", *PEERS)), "over the best peer"),
+        ("model", "type", "batch", *(NAMES[peer] for peer in ("engine", *PEERS)), "over the best peer", "rounds"),
         rows,
     )
 
@@ -115,6 +96,8 @@ def peak(kinds):
     rates = grouped(engine, "images_per_second", "model", "dtype", "batch")
     rows = []
     for (model, dtype, batch), values in products.items():
+        if (model, dtype, batch) not in rates:
+            continue
         reached = statistics.median(rates[model, dtype, batch]) * flops[model, batch] / batch
         most = statistics.median(values)
         rows.append((model, dtype, batch, f"{most:.0f}", f"{reached:.0f}", f"{reached / most:.0%}"))
@@ -135,31 +118,18 @@ def merging(kinds):
         if peer != "engine" or r == "0":
             continue
 
-        def median(of, at):
-            return statistics.median(passes[model, dtype, batch, at, of])
+        def of(who, at):
+            return passes.get((model, dtype, batch, at, who), [])
 
-        ratio = ratios[model, batch, r]
+        mine, flops = of("engine", r), ratios[model, batch, r]
+        gain = statistics.median(mine) / statistics.median(of("engine", "0"))
         mixed = r.removeprefix("mixed:").split(",")
-        gain = [median(who, r) / median(who, "0") for who in ("engine", "tome")]
-        of_parts = ""
-        if len(mixed) > 1 and all((model, dtype, batch, each, "engine") in passes for each in mixed):
-            parts = len(mixed) / sum(1 / median("engine", each) for each in mixed)
-            of_parts = f"{median('engine', r) / parts:.2f}"
+        parts = []
+        if len(mixed) > 1 and all(of("engine", each) for each in mixed):
+            parts = [len(mixed) / sum(1 / statistics.median(of("engine", each)) for each in mixed)]
         rows.append(
-            (
-                model,
-                dtype,
-                batch,
-                r,
-                spread(passes[model, dtype, batch, r, "engine"]),
-                f"{gain[0]:.2f}",
-                f"{ratio:.2f}",
-                f"{gain[0] / ratio:.2f}",
-                of_parts,
-                f"{median('tome', r):.1f}",
-                f"{gain[1]:.2f}",
-                f"{median('engine', r) / median('tome', r):.2f}",
-            )
+            (model, dtype, batch, r, spread(mine), f"{gain:.2f}", f"{flops:.2f}", f"{gain / flops:.2f}", ratio(mine, parts))
+            + (number(of("tome", r), 1), ratio(of("tome", r), of("tome", "0")), ratio(mine, of("tome", r)))
         )
     return table(
         "With merging, images/s. `falling:8` falls from 16 to 0 over the blocks; `mixed` has images of each r in one batch, and its parts are "
@@ -325,44 +295,6 @@ def server(kinds):
             rows,
         )
     )
-
-
-def save(figure, name):
-    figure.tight_layout()
-    figure.savefig(HERE / name, dpi=80)
-    plt.close(figure)
-
-
-def draw_rates(kinds):
-    passes = grouped(kinds["pass"], "images_per_second", "model", "batch", "r", "peer", "dtype")
-    models = list(dict.fromkeys(key[0] for key in passes))
-    figure, axes = plt.subplots(1, len(models), figsize=(4 * len(models), 3.6), squeeze=False)
-    for axis, model in zip(axes[0], models):
-        rs = sorted({int(key[2]) for key in passes if key[0] == model and key[2].isdigit()})
-        for peer, style in (("engine", "o-"), ("tome", "s--")):
-            medians = [statistics.median(passes[model, 8, str(r), peer, "float32"]) for r in rs]
-            axis.plot(rs, medians, style, label=NAMES[peer])
-        for peer in PEERS:
-            axis.plot([0], [statistics.median(passes[model, 8, "0", peer, "float32"])], "x", label=NAMES[peer])
-        axis.set(title=f"ViT-{model}, batch 8, float32", xlabel="r", ylabel="images/s", ylim=(0, None))
-        axis.grid(alpha=0.3)
-    axes[0][0].legend(fontsize=7)
-    save(figure, "images_against_r.png")
-
-
-def draw_latency(kinds):
-    sizes = list(dict.fromkeys(entry["pictures"] for entry in kinds["open"]))
-    figure, axes = plt.subplots(1, len(sizes), figsize=(4.5 * len(sizes), 3.6), squeeze=False)
-    for axis, size in zip(axes[0], sizes):
-        for number, r in enumerate(dict.fromkeys(e["r"] for e in kinds["open"] if e["pictures"] == size)):
-            points = [e for e in kinds["open"] if (e["pictures"], e["r"]) == (size, r)]
-            for quantile, style in (("p50", "-"), ("p99", "--")):
-                measured = [(e["rate"], e["latency_ms"][quantile]) for e in points if e["latency_ms"][quantile] is not None]
-                axis.plot(*zip(*measured), f"C{number}o{style}", markersize=3, label=f"r={r}, {quantile}")
-        axis.set(title=f"{size} JPEGs, open loop", xlabel="images/s due", ylabel="latency, ms", ylim=(0, None))
-        axis.grid(alpha=0.3)
-        axis.legend(fontsize=7)
-    save(figure, "latency_against_load.png")
 
 
 def main():

@@ -38,15 +38,11 @@ double SecondsSince(SteadyClock::time_point begin) {
 
 class Bench {
  public:
-  Bench(const cuda::Table& table, NamedModel model, cuda::ElementType type, const char* type_name,
-        int mlp_rows = 0)
+  Bench(const cuda::Table& table, NamedModel model, cuda::ElementType type, const char* type_name)
       : table_(table), model_(std::move(model)), type_name_(type_name) {
     const cuda::WeightSource weights = RandomWeights();
-    const cuda::Options options{.type = type,
-                                .max_images = kMaxImages,
-                                .max_concurrent_runs = 2,
-                                .max_graphs = 64,
-                                .mlp_rows = mlp_rows};
+    const cuda::Options options{
+        .type = type, .max_images = kMaxImages, .max_concurrent_runs = 2, .max_graphs = 64};
     cuda::Message message;
     if (table_.load(&model_.model, &weights, &options, &session_, &message) != cuda::Code::kOk) {
       Die("load", message.text);
@@ -184,12 +180,6 @@ void RunModel(const cuda::Table& table, const NamedModel& model) {
     std::fflush(stdout);
   }
   if (model.name != "L/16@224") return;
-  // Whether an MLP's inside is better kept in the L2 cache.
-  for (const int mlp_rows : {2048, 4096, 6400}) {
-    const std::string name = "bfloat16, MLP by " + std::to_string(mlp_rows) + " rows";
-    const Bench bench(table, model, cuda::ElementType::kBFloat16, name.c_str(), mlp_rows);
-    bench.Measure("0", std::vector<int>(64, 0));
-  }
   const Bench bench(table, model, cuda::ElementType::kFloat32, "float32");
   bench.Measure("0", std::vector<int>(64, 0));
 }

@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -40,7 +42,11 @@ EmbedFilesResult Embed(Client& client, const std::vector<std::string>& files, Ro
                        absl::FunctionRef<bool()> interrupted) {
   EmbedFilesOptions options;
   options.concurrency = 2;
-  return EmbedFiles(client, files, options, writer, interrupted, [](const Progress&) {});
+  size_t given = 0;
+  const auto next_file = [&] {
+    return given < files.size() ? std::optional(files[given++]) : std::nullopt;
+  };
+  return EmbedFiles(client, next_file, options, writer, interrupted, [](const Progress&) {});
 }
 
 TEST(EmbedFilesTest, BreaksOffWhenTheServerStaysUnavailable) {

@@ -56,6 +56,24 @@ TEST_F(SessionOnShimTest, ALostDeviceIsToldFromAFailedCall) {
   EXPECT_EQ(too_many.message, "images: 5 is outside [1, 4]");
 }
 
+TEST_F(SessionOnShimTest, ALoadThatFailsAnywhereLeavesNothingOnTheDevice) {
+  Code code = Code::kFailed;
+  int calls = 0;
+  for (int good_calls = 0; code != Code::kOk; good_calls += 1 + good_calls / 4) {
+    calls = 0;
+    cuda_shim::FailCallsOf([&calls, good_calls](int) {
+      return calls++ < good_calls ? cudaSuccess : cudaErrorLaunchFailure;
+    });
+
+    code = TestSession(TestModel(), MakeOptions()).code();
+
+    size_t free = 0;
+    size_t total = 0;
+    cudaMemGetInfo(&free, &total);
+    EXPECT_EQ(free, total) << "after " << good_calls << " calls";
+  }
+}
+
 TEST_F(SessionOnShimTest, DescribesTheAlgorithmOfEachLinearLayer) {
   const TestSession session(TestModel(), MakeOptions());
 

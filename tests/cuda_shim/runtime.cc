@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -29,7 +30,7 @@ constexpr size_t kSharedMemoryUnasked = 48 * 1024;
 struct Runtime {
   std::mutex mutex;
   Device device;
-  cudaError_t failing = cudaSuccess;
+  std::function<cudaError_t(int device)> failing;  // empty: none is
   std::map<void*, size_t> allocations;
   size_t allocated = 0;
   std::map<const void*, size_t> shared_memory;  // what each kernel may ask for
@@ -51,7 +52,7 @@ cudaError_t Remember(cudaError_t error) {
 cudaError_t Failing() {
   Runtime& runtime = TheRuntime();
   const std::lock_guard lock(runtime.mutex);
-  return runtime.failing;
+  return runtime.failing ? runtime.failing(current_device) : cudaSuccess;
 }
 
 Device TheDevice() {
@@ -88,9 +89,13 @@ void SetDevice(const Device& device) {
 }
 
 void FailCalls(cudaError_t error) {
+  FailCallsOf([error](int) { return error; });
+}
+
+void FailCallsOf(std::function<cudaError_t(int device)> failing) {
   Runtime& runtime = TheRuntime();
   const std::lock_guard lock(runtime.mutex);
-  runtime.failing = error;
+  runtime.failing = std::move(failing);
 }
 
 cudaError_t AllowSharedMemory(const void* kernel, size_t bytes) {

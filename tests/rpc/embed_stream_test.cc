@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -19,6 +20,7 @@
 namespace tome {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 v1::EmbedStreamRequest Message(uint64_t id, char shade = 'x') {
@@ -279,6 +281,43 @@ TEST(EmbedStreamTest, StreamsLeaveOtherCallsAPlace) {
 
   EXPECT_EQ(stream.ReadAll().size(), 5u);
   EXPECT_TRUE(stream.Finish().ok());
+}
+
+TEST(EmbedStreamTest, WhatWaitsForAPlaceIsBoundedInBytesOverAllStreams) {
+  // Room for two waiting messages of the largest size.
+  LoopbackServer server(
+      {.max_admitted_images = 4, .max_message_bytes = 1000, .max_receive_bytes = 1});
+  server.Serve();
+  Gate gate;
+  server.engine.OnRun([&gate] { gate.Await(); });
+  Stream places(server);
+  for (uint64_t id = 0; id < 3; ++id) places.Write(Message(id));
+  Await([&] { return MetricValue(server.metrics, "inflight_images") == 3; });
+  v1::EmbedStreamRequest large = Message(7);
+  large.mutable_request()->mutable_input()->set_encoded(std::string(900, 'x'));
+
+  std::vector<std::unique_ptr<Stream>> streams;
+  for (int i = 0; i < 3; ++i) {
+    streams.push_back(std::make_unique<Stream>(server));
+    streams.back()->Write(large);
+  }
+  Await([&] { return MetricValue(server.metrics, "dropped_images_total") == 1; });
+  gate.Open();
+
+  std::multiset<int> codes;
+  for (const auto& stream : streams) {
+    codes.insert(stream->Read().result().error().code());
+    // What was given back can be taken again.
+    stream->Write(Message(8));
+    EXPECT_TRUE(stream->Read().result().has_embedding());
+    stream->WritesDone();
+    EXPECT_TRUE(stream->Finish().ok());
+  }
+  EXPECT_THAT(codes,
+              ElementsAre(grpc::StatusCode::INVALID_ARGUMENT, grpc::StatusCode::INVALID_ARGUMENT,
+                          grpc::StatusCode::UNAVAILABLE));
+  places.WritesDone();
+  EXPECT_EQ(places.ReadAll().size(), 3u);
 }
 
 TEST(EmbedStreamTest, ACallerThatIsGoneCostsNoMoreCompute) {

@@ -37,6 +37,7 @@ LoopbackServer::LoopbackServer(LoopbackOptions options)
       rpc(service, metrics, clock,
           {.tokens = std::move(options.tokens),
            .max_message_bytes = options.max_message_bytes,
+           .max_receive_bytes = options.max_receive_bytes,
            .max_stream_images = options.max_stream_images}),
       server(StartServer(options, rpc)),
       stub(v1::EmbeddingService::NewStub(Connect())) {

@@ -23,6 +23,7 @@ struct LoopbackOptions {
   int max_batch_images = 1;
   int max_stream_images = 8;
   int64_t max_message_bytes = 1 << 20;
+  int64_t max_receive_bytes = 1 << 30;  // of images that wait; gRPC's own part has its default
   ModelFacts facts = FakeEngine::SmallModel();
   BearerTokens tokens = {};
   std::shared_ptr<grpc::ServerCredentials> credentials = grpc::InsecureServerCredentials();

@@ -25,6 +25,8 @@ void SetDevice(const Device& device);
 // From now on every call that does work answers `error`, as a lost device does; cudaSuccess ends
 // it.
 void FailCalls(cudaError_t error);
+// Likewise what `failing` says of the calling thread's device.
+void FailCallsOf(std::function<cudaError_t(int device)> failing);
 
 // Does `work` in stream order: at once, or, where the stream is being captured, whenever the graph
 // is launched. What stands in for a library's calls (cuBLASLt) goes through here, too.
