@@ -215,9 +215,11 @@ void App::AwaitStop() {
 
 void App::Drain() {
   metrics_.SetServerState(ServerState::kDraining);
-  if (serving_) server_->SetServing(false);
-  if (serving_ && !LostDevices()) {
-    LogInfo("draining: health is NOT_SERVING, calls are still accepted",
+  if (serving_) {
+    // Also where no device is left and each call is refused: gRPC cancels what arrives during its
+    // shutdown, and CANCELLED would not tell the caller to try another server.
+    server_->SetServing(false);
+    LogInfo("draining: health is NOT_SERVING, calls are still answered",
             {{"delay", absl::FormatDuration(config_.drain_delay)}});
     std::this_thread::sleep_for(absl::ToChronoNanoseconds(config_.drain_delay));
   }

@@ -12,12 +12,12 @@ SERVICE = "tome.v1.EmbeddingService"
 def start_on_gpus(start_server, checkpoint, tmp_path, monkeypatch):
     """start_on_gpus(device, gpus) -> a server that sees so many GPUs, of which it loses N when `lose(N)` says so."""
 
-    def start(device, gpus):
+    def start(device, gpus, drain_delay="0s"):
         monkeypatch.setenv("CUDA_SHIM_DEVICES", str(gpus))
         monkeypatch.setenv("CUDA_SHIM_LOST", str(tmp_path))
         return start_server(
             "--model", f"plain={checkpoint}", "--device", device, "--cuda-module", BINARIES / "libtome_cuda_on_shim.so",
-            "--max-batch-images", "2", "--max-admitted-images", "64", "--drain-delay", "0s",
+            "--max-batch-images", "2", "--max-admitted-images", "64", "--drain-delay", drain_delay,
         )  # fmt: skip
 
     return start
@@ -89,7 +89,8 @@ def test_all_gpus_serve_one_queue_and_those_that_are_left_go_on(start_on_gpus, l
 def test_without_its_last_gpu_the_server_is_not_serving_and_ends_with_an_error(start_on_gpus, lose, photos):
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-    server = start_on_gpus("cuda:0", 1)
+    # Long enough for the calls under way: gRPC cancels what arrives during its shutdown.
+    server = start_on_gpus("cuda:0", 1, drain_delay="2s")
 
     with server.channel() as channel, server.stub() as stub:
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=SERVICE), timeout=60)
