@@ -52,10 +52,11 @@ enum class ElementType { kFloat32, kFloat16, kInt8 };
 
 struct OutputSpec {
   ElementType element_type = ElementType::kFloat32;
-  bool normalize = true;    // to Euclidean length 1
-  uint32_t dimensions = 0;  // leading dimensions to keep, before normalisation; 0 keeps all
-  bool merge_map = false;   // also return which final token each patch was merged into
-  bool tokens = false;      // also return all final tokens
+  bool normalize = true;      // to Euclidean length 1
+  uint32_t dimensions = 0;    // leading dimensions to keep, before normalisation; 0 keeps all
+  bool merge_map = false;     // also return which final token each patch was merged into
+  bool tokens = false;        // also return all final tokens
+  bool model_pixels = false;  // also return the pixels that the model saw
 };
 
 // Which final token each patch is part of.
@@ -97,9 +98,29 @@ struct Embedding {
   int tokens_out = 0;
   double gflops = 0.0;           // of the transformer blocks
   double gflops_unmerged = 0.0;  // the same at r = 0
+  // Expected cosine to the embedding at r = 0, where the model's profile tells it for this
+  // schedule.
+  std::optional<double> expected_fidelity;
   Timing timing;
   std::optional<MergeMap> merge_map;
   std::optional<Tokens> tokens;
+  std::optional<ModelPixels> model_pixels;
+};
+
+// What merging costs a model's embeddings, as `tome calibrate` measured it.
+struct MergeProfile {
+  struct Step {
+    uint32_t r = 0;            // constant
+    double fidelity = 0.0;     // mean cosine to the embedding at r = 0
+    double fidelity_p5 = 0.0;  // its 5th percentile
+    double recall_at_10 =
+        0.0;                  // of the ten nearest neighbours at r = 0, the share that are so at r
+    double flop_ratio = 0.0;  // FLOPs at r = 0 by those at r
+  };
+
+  std::vector<Step> steps;  // by ascending r, the first at r = 0
+  int images = 0;
+  std::string date;  // YYYY-MM-DD
 };
 
 // A model that a server holds.
@@ -123,6 +144,7 @@ struct Model {
   // Used where a request names none; absent if this client does not know its kind.
   std::optional<Schedule> default_schedule;
   double gflops_unmerged = 0.0;
+  std::optional<MergeProfile> profile;  // absent where nobody has calibrated the model
 };
 
 // What one call may bring; 0 where the server names no limit.

@@ -87,6 +87,7 @@ void SetOutput(const OutputSpec& from, tome::v1::OutputSpec* to) {
   to->set_dimensions(from.dimensions);
   to->set_merge_map(from.merge_map);
   to->set_tokens(from.tokens);
+  to->set_model_pixels(from.model_pixels);
 }
 
 std::optional<std::vector<float>> Decode(const tome::v1::Vector& vector) {
@@ -118,6 +119,17 @@ MergeMap FromWire(const tome::v1::MergeMap& map) {
   result.grid_width = static_cast<int>(map.grid_width());
   result.group_of_patch.assign(map.group_of_patch().begin(), map.group_of_patch().end());
   result.size.assign(map.size().begin(), map.size().end());
+  return result;
+}
+
+MergeProfile FromWire(const tome::v1::MergeProfile& profile) {
+  MergeProfile result;
+  result.images = static_cast<int>(profile.images());
+  result.date = profile.date();
+  for (const tome::v1::MergeProfile::Step& step : profile.steps()) {
+    result.steps.push_back(
+        {step.r(), step.fidelity(), step.fidelity_p5(), step.recall_at_10(), step.flop_ratio()});
+  }
   return result;
 }
 
@@ -195,6 +207,7 @@ absl::StatusOr<Embedding> FromWire(const tome::v1::Embedding& from, const tome::
   embedding.tokens_out = static_cast<int>(applied.tokens_out());
   embedding.gflops = applied.gflops();
   embedding.gflops_unmerged = applied.gflops_unmerged();
+  if (applied.has_expected_fidelity()) embedding.expected_fidelity = applied.expected_fidelity();
   embedding.timing = FromWire(from.timing());
   if (from.has_merge_map()) embedding.merge_map = FromWire(from.merge_map());
   if (from.has_tokens()) {
@@ -208,6 +221,15 @@ absl::StatusOr<Embedding> FromWire(const tome::v1::Embedding& from, const tome::
     }
     embedding.tokens = Tokens{static_cast<int>(from.tokens().count()),
                               static_cast<int>(from.tokens().dimensions()), *std::move(values)};
+  }
+  if (from.has_model_pixels()) {
+    const tome::v1::RawImage& pixels = from.model_pixels();
+    if (pixels.data().size() != uint64_t{3} * pixels.height() * pixels.width()) {
+      return contradiction(absl::StrCat(
+          "the server's model pixels do not fit their description: ", pixels.data().size(),
+          " bytes for ", pixels.height(), " x ", pixels.width(), " pixels"));
+    }
+    embedding.model_pixels = ModelPixels{pixels.height(), pixels.width(), pixels.data()};
   }
   return embedding;
 }
@@ -232,6 +254,7 @@ Model FromWire(const tome::v1::Model& model) {
   result.proportional_attention = model.proportional_attention();
   result.default_schedule = FromWire(model.default_merge());
   result.gflops_unmerged = model.gflops_unmerged();
+  if (model.has_profile()) result.profile = FromWire(model.profile());
   return result;
 }
 

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -86,20 +87,16 @@ void AddPictures(CLI::App& app, Command& command) {
       ->type_name("NAME");
 }
 
-void AddScheduleOptions(CLI::App& app, EmbedCommand& command) {
+void AddScheduleOptions(CLI::App& app, std::optional<Schedule>& schedule) {
   CLI::Option* r = AddParsed(
-      app, "--r", ParseR,
-      [&command](uint32_t value) { command.schedule = ConstantSchedule{value}; },
+      app, "--r", ParseR, [&schedule](uint32_t value) { schedule = ConstantSchedule{value}; },
       "Token pairs merged in each block: 0 is exact, more is faster");
   CLI::Option* linear = AddParsed(
-      app, "--linear", ParseLinear,
-      [&command](const LinearSchedule& value) { command.schedule = value; },
+      app, "--linear", ParseLinear, [&schedule](const LinearSchedule& value) { schedule = value; },
       "MEAN_R:INFLECTION, such as 16:-1: falls from 32 to 0 over the blocks");
   CLI::Option* per_block = AddParsed(
       app, "--per-block", ParseRList,
-      [&command](std::vector<uint32_t> value) {
-        command.schedule = PerBlockSchedule{std::move(value)};
-      },
+      [&schedule](std::vector<uint32_t> value) { schedule = PerBlockSchedule{std::move(value)}; },
       "R,R,...: one a block from the first on, then none");
   r->type_name("R")->excludes(linear)->excludes(per_block);
   linear->type_name("R:F")->excludes(per_block);
@@ -114,7 +111,7 @@ std::string CheckOutName(const std::string& name) {
 void AddEmbed(CLI::App& app, EmbedCommand& command) {
   app.footer(kEmbedHelp);
   AddPictures(app, command);
-  AddScheduleOptions(app, command);
+  AddScheduleOptions(app, command.schedule);
   CLI::Option* out =
       app.add_option("--out", command.out, "FILE.npy or FILE.jsonl, replaced if it is there")
           ->type_name(kFile)
@@ -136,6 +133,75 @@ void AddEmbed(CLI::App& app, EmbedCommand& command) {
   app.add_flag(
       "--no-normalize", [&command](int64_t) { command.output.normalize = false; },
       "Vectors as the model gives them, instead of length 1");
+}
+
+std::string CheckPictureName(const std::string& name) {
+  return absl::EndsWith(name, ".png") ? "" : absl::StrCat("'", name, "' does not end in .png");
+}
+
+void AddMap(CLI::App& app, MapCommand& command) {
+  app.footer(kMapHelp);
+  app.add_option("IMAGE", command.image, "A JPEG, PNG or WebP file")->required();
+  app.add_option("--model", command.model, "Needed where the server holds several")
+      ->type_name("NAME");
+  AddScheduleOptions(app, command.schedule);
+  app.add_option("--block", command.block, "As it is after the N-th block; without it the last")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--out", command.out, "FILE.png, replaced if it is there")
+      ->type_name(kFile)
+      ->required()
+      ->check(CheckPictureName);
+}
+
+// What commands that measure a folder take.
+template <typename Command>
+void AddMeasuredFolder(CLI::App& app, Command& command, const std::string& default_r) {
+  app.add_option("--images", command.images, "Folder of pictures, its subfolders included")
+      ->type_name("FOLDER")
+      ->required()
+      ->check(CLI::ExistingDirectory);
+  app.add_option("--model", command.model, "Needed where the server holds several")
+      ->type_name("NAME");
+  AddParsed(
+      app, "--r", ParseRList, [&command](std::vector<uint32_t> r) { command.r = std::move(r); },
+      "R,R,...: token pairs merged in each block")
+      ->type_name("LIST")
+      ->default_str(default_r);
+}
+
+void AddEvaluate(CLI::App& app, EvaluateCommand& command) {
+  app.footer(kEvaluateHelp);
+  AddMeasuredFolder(app, command, "0,4,8,13,16");
+  app.add_option_function<std::vector<std::string>>(
+         "--linear",
+         [&command](const std::vector<std::string>& texts) {
+           for (const std::string& text : texts) {
+             const absl::StatusOr<LinearSchedule> schedule = ParseLinear(text);
+             if (!schedule.ok()) {
+               throw CLI::ValidationError("--linear", std::string(schedule.status().message()));
+             }
+             command.linear.push_back(*schedule);
+           }
+         },
+         "MEAN_R:INFLECTION, also measured; may be repeated")
+      ->type_name("R:F");
+  app.add_option_function<std::string>(
+         "--labels", [&command](const std::string&) { command.labels = true; },
+         "folders: those in the folder are their pictures' labels")
+      ->type_name("folders")
+      ->check(CLI::IsMember({"folders"}));
+  app.add_option("--csv", command.csv, "Also write the table to FILE")->type_name(kFile);
+  app.add_option("--html", command.html, "Also write a page with plots and merge maps to FILE")
+      ->type_name(kFile);
+}
+
+void AddCalibrate(CLI::App& app, CalibrateCommand& command) {
+  app.footer(kCalibrateHelp);
+  AddMeasuredFolder(app, command, "0,2,4,6,8,10,12,14,16");
+  app.add_option("--out", command.out, "profile.json beside the checkpoint")
+      ->type_name(kFile)
+      ->required();
 }
 
 void AddSearch(CLI::App& app, SearchCommand& command) {
@@ -266,6 +332,18 @@ int RunCommandLine(int argc, char** argv) {
                   "embedding",
                   [&] { return RunCompare(global, compare); }),
              compare);
+  EvaluateCommand evaluate;
+  AddEvaluate(*add("evaluate", "Show what r costs and saves on a folder's pictures",
+                   [&] { return RunEvaluate(global, evaluate); }),
+              evaluate);
+  CalibrateCommand calibrate;
+  AddCalibrate(*add("calibrate", "Measure what r costs a model, for the server to tell",
+                    [&] { return RunCalibrate(global, calibrate); }),
+               calibrate);
+  MapCommand map;
+  AddMap(*add("map", "Draw which patches of a picture became one token",
+              [&] { return RunMap(global, map); }),
+         map);
   BenchCommand bench;
   AddBench(*add("bench", "Put the server under load, and show its throughput and latencies",
                 [&] { return RunBench(global, bench); }),

@@ -44,6 +44,34 @@ struct CompareCommand {
 };
 ExitCode RunCompare(const GlobalOptions& global, const CompareCommand& command);
 
+struct MapCommand {
+  std::string image;
+  std::string model;
+  std::optional<Schedule> schedule;
+  int block = 0;    // the map after this one, counted from 1; 0: after the last
+  std::string out;  // FILE.png
+};
+ExitCode RunMap(const GlobalOptions& global, const MapCommand& command);
+
+struct EvaluateCommand {
+  std::string images;  // a folder
+  std::string model;
+  std::vector<uint32_t> r = {0, 4, 8, 13, 16};
+  std::vector<LinearSchedule> linear;
+  bool labels = false;  // the folders in `images` are labels
+  std::string csv;      // FILE.csv; empty: none
+  std::string html;     // FILE.html; empty: none
+};
+ExitCode RunEvaluate(const GlobalOptions& global, const EvaluateCommand& command);
+
+struct CalibrateCommand {
+  std::string images;  // a folder
+  std::string model;
+  std::vector<uint32_t> r = {0, 2, 4, 6, 8, 10, 12, 14, 16};
+  std::string out;  // profile.json
+};
+ExitCode RunCalibrate(const GlobalOptions& global, const CalibrateCommand& command);
+
 struct BenchCommand {
   std::vector<std::string> paths;
   bool recursive = false;

@@ -12,6 +12,7 @@ Examples:
   tome embed photos --r 8 --out photos.npy
   tome search cat.jpg --in photos.npy
   tome compare cat.jpg --r 0,4,8,13,16
+  tome map cat.jpg --r 8 --out map.png
   tome bench photos --rate 20
   tome --server embed.example:443 --tls --token-file token embed cat.jpg
 
@@ -55,6 +56,42 @@ Examples:
   tome compare photos
   tome compare cat.jpg dog.jpg --r 4,8,12,16 --repeat 5
   tome --json compare photos --r 8
+
+Options of every command, such as --server and --timeout: tome --help)";
+
+inline constexpr char kMapHelp[] = R"(
+The picture as the model sees it, each group of merged patches in the mean colour of its pixels and
+with a line of its own around it.
+
+Examples:
+  tome map cat.jpg --r 8 --out map.png
+  tome map cat.jpg --r 8 --block 4 --out early.png       as it is after the fourth block
+  tome map cat.jpg --linear 16:-1 --out decreasing.png
+
+Options of every command, such as --server and --timeout: tome --help)";
+
+inline constexpr char kEvaluateHelp[] = R"(
+For each schedule: tokens left, FLOPs at r = 0 by those at the schedule, images/s over the socket,
+latency of single calls, cosine to the embedding at r = 0 (mean, 5th percentile, and the mean after
+the embeddings' common mean was taken away, without which it flatters), and of each picture's nearest
+other picture and its ten nearest at r = 0 the share that are so at the schedule. With labels also
+how often a picture's nearest other one has its label.
+
+Examples:
+  tome evaluate --images photos
+  tome evaluate --images photos --labels folders --r 0,4,8,12 --linear 8:-1 --html report.html
+  tome --json evaluate --images photos --csv table.csv
+
+Options of every command, such as --server and --timeout: tome --help)";
+
+inline constexpr char kCalibrateHelp[] = R"(
+Measures as evaluate does, and writes what the server needs to tell how near an embedding at r is to
+the exact one. Written beside the checkpoint, the server takes it at its next start, or when it looks
+for new versions. It belongs to these weights: with others the server refuses it.
+
+Examples:
+  tome calibrate --images photos --out models/vit-s16/profile.json
+  tome calibrate --images photos --r 0,4,8,12,16,20,24 --out profile.json
 
 Options of every command, such as --server and --timeout: tome --help)";
 

@@ -36,6 +36,18 @@ Json ToJson(const Model& model) {
   if (model.default_schedule.has_value()) {
     json["default_schedule"] = ScheduleText(*model.default_schedule);
   }
+  if (model.profile.has_value()) {
+    Json steps = Json::array();
+    for (const MergeProfile::Step& step : model.profile->steps) {
+      steps.push_back({{"r", step.r},
+                       {"fidelity", step.fidelity},
+                       {"fidelity_p5", step.fidelity_p5},
+                       {"recall_at_10", step.recall_at_10},
+                       {"flop_ratio", step.flop_ratio}});
+    }
+    json["profile"] = {
+        {"images", model.profile->images}, {"date", model.profile->date}, {"steps", steps}};
+  }
   return json;
 }
 
@@ -75,6 +87,23 @@ std::string ToTable(const std::vector<Model>& models) {
 }
 
 // One fact a line.
+std::string ProfileText(const MergeProfile& profile) {
+  constexpr auto kRight = Table::Align::kRight;
+  Table table({{"r", kRight},
+               {"fidelity", kRight},
+               {"5th percentile", kRight},
+               {"recall@10", kRight},
+               {"FLOP ratio", kRight}});
+  for (const MergeProfile::Step& step : profile.steps) {
+    table.AddRow({absl::StrCat(step.r), absl::StrFormat("%.4f", step.fidelity),
+                  absl::StrFormat("%.4f", step.fidelity_p5),
+                  absl::StrFormat("%.3f", step.recall_at_10),
+                  absl::StrFormat("%.2f", step.flop_ratio)});
+  }
+  return absl::StrCat("calibrated on ", profile.images, " images, ", profile.date, ":\n",
+                      table.ToString());
+}
+
 std::string ToText(const ModelAndLimits& details) {
   const Model& model = details.model;
   const Limits& limits = details.limits;
@@ -104,6 +133,7 @@ std::string ToText(const ModelAndLimits& details) {
   for (const auto& [name, value] : facts) {
     absl::StrAppend(&text, absl::StrFormat("%-24s", name), value, "\n");
   }
+  if (model.profile.has_value()) absl::StrAppend(&text, "\n", ProfileText(*model.profile));
   return text;
 }
 

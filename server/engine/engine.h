@@ -11,6 +11,7 @@
 
 #include "server/base/preprocessing.h"
 #include "server/merge/flops.h"
+#include "server/merge/merge_profile.h"
 
 // What the rooms above know of the compute: no tensor, no LibTorch, so that they build and test
 // without either. torch_engine.h makes the CPU implementation.
@@ -42,7 +43,8 @@ struct ModelFacts {
   BlockShape block_shape;
   int embedding_dim = 0;  // of the model's own pooling and of the class token
   bool class_token = true;
-  bool proportional_attention = true;  // ToMe, section 3: log(size) added to each key's logit
+  bool proportional_attention = true;   // ToMe, section 3: log(size) added to each key's logit
+  std::optional<MergeProfile> profile;  // what merging costs this model, if it was measured
   // Run calls at the same time that the engine makes use of: more than one where a batch's pixels
   // are copied while another is computed.
   int concurrent_runs = 1;

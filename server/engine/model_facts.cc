@@ -25,6 +25,7 @@ ModelFacts FactsOf(const Checkpoint& checkpoint, const std::string& dtype,
   facts.embedding_dim = vit.embedding_dim();
   facts.class_token = vit.class_token;
   facts.proportional_attention = vit.proportional_attention;
+  facts.profile = checkpoint.profile;
   return facts;
 }
 

@@ -1,5 +1,6 @@
 #include "server/model/checkpoint.h"
 
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -9,6 +10,7 @@
 #include "server/base/status.h"
 #include "server/model/json_fields.h"
 #include "server/model/processor_config.h"
+#include "server/model/profile_file.h"
 #include "server/model/timm_config.h"
 #include "server/model/transformers_config.h"
 
@@ -18,6 +20,7 @@ namespace {
 constexpr char kConfigFile[] = "config.json";
 constexpr char kPreprocessorFile[] = "preprocessor_config.json";
 constexpr char kProcessorFile[] = "processor_config.json";
+constexpr char kProfileFile[] = "profile.json";
 
 absl::Status InFile(absl::string_view file, const absl::Status& status) {
   return absl::Status(status.code(), absl::StrCat(file, ": ", status.message()));
@@ -55,6 +58,15 @@ absl::StatusOr<VitConfig> ReadConfig(const std::string& directory) {
   return config;
 }
 
+absl::StatusOr<std::optional<MergeProfile>> ReadProfileIfThere(const std::string& directory,
+                                                               const std::string& digest) {
+  const auto read = [&](const std::string& text) { return ReadProfile(text, digest); };
+  absl::StatusOr<MergeProfile> profile = ReadFile(directory, kProfileFile, read);
+  if (absl::IsNotFound(profile.status())) return std::nullopt;
+  if (!profile.ok()) return profile.status();
+  return *std::move(profile);
+}
+
 }  // namespace
 
 absl::StatusOr<Checkpoint> OpenCheckpoint(const std::string& directory) {
@@ -63,7 +75,8 @@ absl::StatusOr<Checkpoint> OpenCheckpoint(const std::string& directory) {
   TOME_ASSIGN_OR_RETURN(TensorFiles files, TensorFiles::Open(directory));
   TOME_ASSIGN_OR_RETURN(VitTensors tensors, VitTensors::Open(config, std::move(files)));
   TOME_ASSIGN_OR_RETURN(std::string digest, tensors.files().Digest());
-  return Checkpoint{std::move(tensors), std::move(digest)};
+  TOME_ASSIGN_OR_RETURN(std::optional<MergeProfile> profile, ReadProfileIfThere(directory, digest));
+  return Checkpoint{std::move(tensors), std::move(digest), std::move(profile)};
 }
 
 }  // namespace tome

@@ -130,6 +130,19 @@ struct FillMergeSpec {
   }
 };
 
+void FillProfile(const MergeProfile& profile, v1::MergeProfile* out) {
+  out->set_images(profile.images);
+  out->set_date(profile.date);
+  for (const MergeProfile::Step& step : profile.steps) {
+    v1::MergeProfile::Step* added = out->add_steps();
+    added->set_r(step.r);
+    added->set_fidelity(step.fidelity);
+    added->set_fidelity_p5(step.fidelity_p5);
+    added->set_recall_at_10(step.recall_at_10);
+    added->set_flop_ratio(step.flop_ratio);
+  }
+}
+
 absl::StatusOr<EmbedBatchCall::Item> ToItem(const v1::EmbedBatchRequest::Item& item) {
   EmbedBatchCall::Item converted;
   TOME_ASSIGN_OR_RETURN(converted.input, ToInput(item.input()));
@@ -151,6 +164,9 @@ void FillEmbedding(EmbedAnswer answer, v1::Embedding* embedding) {
   applied->set_tokens_out(answer.tokens_out);
   applied->set_gflops(answer.gflops);
   applied->set_gflops_unmerged(answer.gflops_unmerged);
+  if (answer.expected_fidelity.has_value()) {
+    applied->set_expected_fidelity(*answer.expected_fidelity);
+  }
 
   FillTiming(answer.times, embedding->mutable_timing());
 
@@ -167,6 +183,12 @@ void FillEmbedding(EmbedAnswer answer, v1::Embedding* embedding) {
     tokens->set_count(answer.tokens_out);
     tokens->set_dimensions(answer.token_dim);
     tokens->set_data(answer.tokens.data(), answer.tokens.size() * sizeof(float));
+  }
+  if (!answer.model_pixels.empty()) {
+    v1::RawImage* pixels = embedding->mutable_model_pixels();
+    pixels->set_height(answer.model_height);
+    pixels->set_width(answer.model_width);
+    pixels->set_data(answer.model_pixels.data(), answer.model_pixels.size());
   }
 }
 
@@ -245,6 +267,7 @@ absl::StatusOr<OutputSpec> ToOutputSpec(const v1::OutputSpec& spec) {
   output.dimensions = static_cast<int>(spec.dimensions());
   output.merge_map = spec.merge_map();
   output.tokens = spec.tokens();
+  output.model_pixels = spec.model_pixels();
   return output;
 }
 
@@ -327,6 +350,7 @@ void FillModel(const ServedModel& model, v1::Model* out) {
   std::visit(FillMergeSpec{out->mutable_default_merge()}, model.default_schedule.kind());
   const std::vector<int> unmerged(facts.blocks, 0);
   out->set_gflops_unmerged(BlockFlops(facts.block_shape, facts.tokens(), unmerged) / 1e9);
+  if (facts.profile.has_value()) FillProfile(*facts.profile, out->mutable_profile());
 }
 
 void FillLimits(const EmbeddingService::Options& options, int images_per_call,

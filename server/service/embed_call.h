@@ -1,6 +1,7 @@
 #ifndef TOME_SERVER_SERVICE_EMBED_CALL_H_
 #define TOME_SERVER_SERVICE_EMBED_CALL_H_
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -64,12 +65,16 @@ struct EmbedAnswer {
   int tokens_out = 0;
   double gflops = 0.0;
   double gflops_unmerged = 0.0;
+  std::optional<double> expected_fidelity = std::nullopt;  // by the model's profile
   StageTimes times;
   int grid_height = 0;
   int grid_width = 0;
   std::optional<MergeMap> merge_map;
   std::vector<float> tokens;  // [tokens_out, token_dim] if asked for
   int token_dim = 0;
+  std::vector<uint8_t> model_pixels = {};  // [model_height, model_width, 3] if asked for
+  int model_height = 0;
+  int model_width = 0;
 };
 
 struct EmbedBatchAnswer {

@@ -56,6 +56,17 @@ absl::StatusOr<std::vector<int>> MergesPerBlock(const MergeSchedule& schedule, i
   return schedule.PerBlockMerges(blocks);
 }
 
+// Of a constant r that the model's profile covers; what else was measured of it is of its own
+// pooling.
+std::optional<double> ExpectedFidelity(const ModelFacts& facts, const MergeSchedule& schedule,
+                                       Pooling pooling) {
+  const auto* constant = std::get_if<MergeSchedule::Constant>(&schedule.kind());
+  if (constant == nullptr || !facts.profile.has_value() || pooling != Pooling::kModelsOwn) {
+    return std::nullopt;
+  }
+  return facts.profile->FidelityAt(constant->r);
+}
+
 absl::Status CheckDigest(const std::string& asked_for, const ModelFacts& facts) {
   if (asked_for.empty() || asked_for == facts.weights_digest) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrCat("if_weights_digest: ", Quoted(asked_for),
@@ -76,7 +87,8 @@ absl::Status CheckOutput(const OutputSpec& output, const ModelFacts& facts) {
                                    "], the model's embedding dimensions"));
 }
 
-// No answer for one image is longer as a message, unless final tokens are part of it.
+// No answer for one image is longer as a message, unless final tokens or model pixels are part of
+// it.
 int64_t LongestAnswerBytes(const ModelFacts& facts) {
   // Of an error: its text twice, cut at 1 KiB, the field and the request's id.
   constexpr int64_t kError = 3072;
@@ -111,6 +123,8 @@ EmbedAnswer MakeAnswer(const ServedModel& model, const OutputSpec& output, Embed
   answer.merge_map = std::move(image.merge_map);
   answer.tokens = std::move(image.tokens);
   answer.token_dim = facts.block_shape.token_dim;
+  answer.model_height = facts.preprocessing.crop_height;
+  answer.model_width = facts.preprocessing.crop_width;
   return answer;
 }
 
@@ -130,8 +144,10 @@ struct EmbeddingService::Request {
   Terms terms;
   Input input;
   std::vector<int> merges_per_block;
+  std::optional<double> expected_fidelity;
   Permit permit;
   StageTimes times;
+  std::vector<uint8_t> model_pixels;  // if asked for
   absl::AnyInvocable<void(absl::StatusOr<EmbedAnswer>)> done;
 };
 
@@ -265,9 +281,13 @@ absl::Status EmbeddingService::EnterImage(const EmbedCall& call, Request& reques
   request.input = call.input;
   TOME_RETURN_IF_ERROR(Enter(call, 1, request.terms, even_draining));
   const ServedModel& model = *request.terms.model;
-  TOME_ASSIGN_OR_RETURN(
-      request.merges_per_block,
-      MergesPerBlock(call.schedule.value_or(model.default_schedule), model.facts->blocks));
+  return Plan(call.schedule.value_or(model.default_schedule), request);
+}
+
+absl::Status EmbeddingService::Plan(const MergeSchedule& schedule, Request& request) {
+  const ModelFacts& facts = *request.terms.model->facts;
+  TOME_ASSIGN_OR_RETURN(request.merges_per_block, MergesPerBlock(schedule, facts.blocks));
+  request.expected_fidelity = ExpectedFidelity(facts, schedule, request.terms.output.pooling);
   return absl::OkStatus();
 }
 
@@ -342,9 +362,7 @@ void EmbeddingService::EmbedBatch(EmbedBatchCall call,
       const absl::StatusOr<EmbedBatchCall::Item>& item = call.items[i];
       if (!item.ok()) return item.status();
       request->input = item->input;
-      TOME_ASSIGN_OR_RETURN(request->merges_per_block,
-                            MergesPerBlock(item->schedule.value_or(schedule), model.facts->blocks));
-      return absl::OkStatus();
+      return Plan(item->schedule.value_or(schedule), *request);
     }();
     if (!prepared.ok()) {
       Finish(*request, prepared);
@@ -375,6 +393,7 @@ void EmbeddingService::Prepare(std::shared_ptr<Request> request) {
     metrics_.ObserveStage(model.name, Stage::kPreprocess, *prepared->preprocess);
   }
 
+  if (terms.output.model_pixels) request->model_pixels = prepared->pixels;
   EmbedTask task;
   task.pixels = std::move(prepared->pixels);
   task.merges_per_block = std::move(request->merges_per_block);
@@ -399,6 +418,8 @@ void EmbeddingService::Encode(const std::shared_ptr<Request>& request,
   request->times.compute = result->compute;
   request->times.batch_images = result->batch_images;
   answer.times = request->times;
+  answer.model_pixels = std::move(request->model_pixels);
+  answer.expected_fidelity = request->expected_fidelity;
   metrics_.ObserveStage(terms.model->name, Stage::kEncode, clock_.Now() - begin);
   Finish(*request, std::move(answer));
 }

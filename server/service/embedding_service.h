@@ -80,7 +80,8 @@ class EmbeddingService {
       ABSL_LOCKS_EXCLUDED(mu_);
 
   // The images that one call may bring to a model: no more than could ever be admitted, nor than
-  // fit an answer of 4 MiB, which is what gRPC's clients take by default, without final tokens.
+  // fit an answer of 4 MiB, which is what gRPC's clients take by default, without final tokens and
+  // model pixels.
   int ImagesPerCall(const ServedModel& model) const;
 
   // UNAVAILABLE before Serve and after Drain.
@@ -112,6 +113,8 @@ class EmbeddingService {
   absl::Status Enter(const AnyCall& call, int images, Terms& terms, bool even_draining = false)
       ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status EnterImage(const EmbedCall& call, Request& request, bool even_draining = false);
+  // What the image's blocks merge. REQUIRES: the request has its terms.
+  static absl::Status Plan(const MergeSchedule& schedule, Request& request);
   void Leave(int images) ABSL_LOCKS_EXCLUDED(mu_);
   void CountEnd(const Terms& terms, int images, absl::StatusCode code);
 

@@ -19,6 +19,7 @@ struct OutputSpec {
   Pooling pooling = Pooling::kModelsOwn;
   bool merge_map = false;
   bool tokens = false;
+  bool model_pixels = false;
 };
 
 // An embedding as it goes over the wire.

@@ -349,6 +349,7 @@ tome::v1::GetModelResponse FakeServer::ModelFacts() {
   facts.mutable_model()->set_weights_digest("d1");
   facts.mutable_model()->set_architecture("vit_tiny_patch16_224");
   facts.mutable_model()->set_embedding_dimensions(2);
+  facts.mutable_model()->set_patch_size(2);
   facts.mutable_model()->set_blocks(12);
   facts.mutable_model()->set_maximum_r(98);
   facts.mutable_model()->mutable_default_merge()->mutable_linear()->set_mean_r(8);

@@ -133,8 +133,9 @@ def test_sends_the_schedule_and_the_vectors_form(connect, fake_server):
     server = fake_server(number)
     client = connect(server)
     options = tome_client.EmbedOptions(
-        model="vit", if_weights_digest="d1", element_type="int8", normalize=False, dimensions=1, merge_map=True
-    )
+        model="vit", if_weights_digest="d1", element_type="int8", normalize=False, dimensions=1, merge_map=True,
+        model_pixels=True,
+    )  # fmt: skip
 
     for r in (8, [4, 0, 7], tome_client.Linear(16, -0.5), None):
         client.call("embed", b"1", r=r, options=options, request_id="mine")
@@ -146,8 +147,9 @@ def test_sends_the_schedule_and_the_vectors_form(connect, fake_server):
     assert not nothing.HasField("merge")
     assert (constant.model, constant.if_weights_digest) == ("vit", "d1")
     assert constant.output == pb.OutputSpec(
-        element_type=pb.ELEMENT_TYPE_INT8, normalization=pb.NORMALIZATION_NONE, dimensions=1, merge_map=True
-    )
+        element_type=pb.ELEMENT_TYPE_INT8, normalization=pb.NORMALIZATION_NONE, dimensions=1, merge_map=True,
+        model_pixels=True,
+    )  # fmt: skip
     assert server.calls[0].metadata["x-request-id"] == "mine"
 
 
@@ -167,6 +169,7 @@ def test_decodes_each_form_of_vector_the_merge_map_and_the_tokens(connect, fake_
             pb.MergeMap(grid_height=1, grid_width=2, group_of_patch=[1, 0], size=[1.0, 2.0])
         )
         embedding.tokens.CopyFrom(pb.Tokens(count=1, dimensions=2, data=values.astype("<f4").tobytes()))
+        embedding.model_pixels.CopyFrom(pb.RawImage(height=1, width=2, data=bytes(range(6))))
         embedding.timing.compute.FromMilliseconds(2)
         return embedding
 
@@ -178,6 +181,7 @@ def test_decodes_each_form_of_vector_the_merge_map_and_the_tokens(connect, fake_
     np.testing.assert_array_equal(byte.vector, np.float32([1.5, -2.0]))
     np.testing.assert_array_equal(byte.merge_map.group_of_patch, [[1, 0]])
     np.testing.assert_array_equal(byte.tokens, np.float32([[1.5, -2.0]]))
+    np.testing.assert_array_equal(byte.model_pixels, [[[0, 1, 2], [3, 4, 5]]])
     assert (byte.timing.compute, byte.timing.decode) == (0.002, None)
 
 

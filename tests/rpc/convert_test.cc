@@ -161,6 +161,7 @@ TEST(ToOutputSpecTest, UnspecifiedIsNormalizedFloat32) {
   EXPECT_EQ(output->dimensions, 0);
   EXPECT_FALSE(output->merge_map);
   EXPECT_FALSE(output->tokens);
+  EXPECT_FALSE(output->model_pixels);
 }
 
 TEST(ToOutputSpecTest, KeepsEveryWish) {
@@ -170,6 +171,7 @@ TEST(ToOutputSpecTest, KeepsEveryWish) {
   spec.set_dimensions(64);
   spec.set_merge_map(true);
   spec.set_tokens(true);
+  spec.set_model_pixels(true);
 
   const absl::StatusOr<OutputSpec> output = ToOutputSpec(spec);
 
@@ -179,6 +181,7 @@ TEST(ToOutputSpecTest, KeepsEveryWish) {
   EXPECT_EQ(output->dimensions, 64);
   EXPECT_TRUE(output->merge_map);
   EXPECT_TRUE(output->tokens);
+  EXPECT_TRUE(output->model_pixels);
 }
 
 TEST(ToOutputSpecTest, RefusesWhatItDoesNotKnow) {
@@ -246,6 +249,7 @@ TEST(FillResponseTest, CarriesTheVectorAndWhatWasDone) {
   EXPECT_EQ(embedding.applied().tokens_out(), 11u);
   EXPECT_EQ(embedding.applied().gflops(), 1.5);
   EXPECT_EQ(embedding.applied().gflops_unmerged(), 2.5);
+  EXPECT_FALSE(embedding.applied().has_expected_fidelity());
   EXPECT_EQ(embedding.timing().decode().seconds(), 1);
   EXPECT_EQ(embedding.timing().decode().nanos(), 500'000'000);
   EXPECT_FALSE(embedding.timing().has_preprocess());
@@ -253,6 +257,32 @@ TEST(FillResponseTest, CarriesTheVectorAndWhatWasDone) {
   EXPECT_EQ(embedding.timing().batch_images(), 8u);
   EXPECT_FALSE(embedding.has_merge_map());
   EXPECT_FALSE(embedding.has_tokens());
+  EXPECT_FALSE(embedding.has_model_pixels());
+}
+
+TEST(FillResponseTest, CarriesTheExpectedFidelityWhereItIsKnown) {
+  EmbedAnswer answer = Answer();
+  answer.expected_fidelity = 0.97;
+  v1::EmbedResponse response;
+
+  FillResponse(std::move(answer), "id", &response);
+
+  EXPECT_EQ(response.embedding().applied().expected_fidelity(), 0.97);
+}
+
+TEST(FillResponseTest, CarriesThePixelsThatTheModelSawWhereTheyAreAskedFor) {
+  EmbedAnswer answer = Answer();
+  answer.model_pixels = {1, 2, 3, 4, 5, 6};
+  answer.model_height = 1;
+  answer.model_width = 2;
+  v1::EmbedResponse response;
+
+  FillResponse(std::move(answer), "id", &response);
+
+  const v1::RawImage& pixels = response.embedding().model_pixels();
+  EXPECT_EQ(pixels.height(), 1u);
+  EXPECT_EQ(pixels.width(), 2u);
+  EXPECT_EQ(pixels.data(), "\x01\x02\x03\x04\x05\x06");
 }
 
 TEST(FillResponseTest, CarriesMapAndTokensWhereThereAreAny) {
@@ -312,6 +342,36 @@ TEST(FillModelTest, TellsTheFactsThatAClientPlansWith) {
   EXPECT_TRUE(out.proportional_attention());
   // 13 tokens a block: 2 * (4*64*13 + 2*169*8 + 2*8*32*13) of two blocks.
   EXPECT_DOUBLE_EQ(out.gflops_unmerged(), 2 * 2 * (3328 + 2704 + 6656) / 1e9);
+}
+
+TEST(FillModelTest, TellsWhatMergingCostsWhereItWasMeasured) {
+  ModelFacts facts;
+  facts.blocks = 1;
+  facts.profile = {
+      .steps =
+          {{.r = 0},
+           {.r = 8, .fidelity = 0.98, .fidelity_p5 = 0.95, .recall_at_10 = 0.9, .flop_ratio = 1.4}},
+      .images = 40,
+      .date = "2026-01-02"};
+  const ServedModel model{.name = "tiny",
+                          .facts = &facts,
+                          .admission = nullptr,
+                          .batcher = nullptr,
+                          .default_schedule = {}};
+  v1::Model out;
+
+  FillModel(model, &out);
+
+  EXPECT_EQ(out.profile().images(), 40u);
+  EXPECT_EQ(out.profile().date(), "2026-01-02");
+  ASSERT_EQ(out.profile().steps_size(), 2);
+  EXPECT_EQ(out.profile().steps(0).fidelity(), 1.0);
+  const v1::MergeProfile::Step& step = out.profile().steps(1);
+  EXPECT_EQ(step.r(), 8u);
+  EXPECT_EQ(step.fidelity(), 0.98);
+  EXPECT_EQ(step.fidelity_p5(), 0.95);
+  EXPECT_EQ(step.recall_at_10(), 0.9);
+  EXPECT_EQ(step.flop_ratio(), 1.4);
 }
 
 TEST(FillLimitsTest, TellsWhatACallMayBring) {

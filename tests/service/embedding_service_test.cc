@@ -49,6 +49,47 @@ TEST_F(EmbeddingServiceTest, AnswersTheVectorAndWhatWasApplied) {
   EXPECT_EQ(answer->grid_width, 4);
   EXPECT_FALSE(answer->merge_map.has_value());
   EXPECT_THAT(answer->tokens, IsEmpty());
+  EXPECT_THAT(answer->model_pixels, IsEmpty());
+}
+
+TEST_F(EmbeddingServiceTest, TellsTheFidelityThatTheProfileExpectsOfAConstantR) {
+  ModelFacts facts = engine_.facts();
+  facts.profile = {.steps = {{.r = 0, .fidelity = 1.0}, {.r = 2, .fidelity = 0.96}},
+                   .images = 10,
+                   .date = "2026-01-02"};
+  service_.Serve({{.name = kModel,
+                   .facts = &facts,
+                   .admission = &admission_,
+                   .batcher = &batcher_,
+                   .default_schedule = {}}});
+  StartCompute();
+  const auto expected_at = [&](const MergeSchedule& schedule, Pooling pooling) {
+    EmbedCall call = Call();
+    call.schedule = schedule;
+    call.output.pooling = pooling;
+    return Embed(call).Await()->expected_fidelity;
+  };
+
+  EXPECT_EQ(expected_at(MergeSchedule::Constant{.r = 2}, Pooling::kModelsOwn), 0.96);
+  EXPECT_EQ(expected_at(MergeSchedule::Constant{.r = 3}, Pooling::kModelsOwn), std::nullopt);
+  EXPECT_EQ(expected_at(MergeSchedule::PerBlock{.r = {2}}, Pooling::kModelsOwn), std::nullopt);
+  EXPECT_EQ(expected_at(MergeSchedule::Constant{.r = 2}, Pooling::kMean), std::nullopt);
+  ServeSmall();  // nothing refers to `facts` any more
+  EXPECT_EQ(expected_at(MergeSchedule::Constant{.r = 2}, Pooling::kModelsOwn), std::nullopt);
+}
+
+TEST_F(EmbeddingServiceTest, GivesThePixelsThatTheModelSawBackWhenAsked) {
+  ServeSmall();
+  StartCompute();
+  EmbedCall call = Call();
+  call.output.model_pixels = true;
+
+  const absl::StatusOr<EmbedAnswer> answer = Embed(call).Await();
+
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(answer->model_pixels, pixels_);
+  EXPECT_EQ(answer->model_height, engine_.facts().preprocessing.crop_height);
+  EXPECT_EQ(answer->model_width, engine_.facts().preprocessing.crop_width);
 }
 
 TEST_F(EmbeddingServiceTest, PassesTokensAndMergeMapOnWhenAsked) {

@@ -62,6 +62,7 @@ class EmbedOptions:
     dimensions: int = 0  # leading dimensions to keep, before normalisation; 0 keeps all
     merge_map: bool = False  # also return which final token each patch was merged into
     tokens: bool = False  # also return all final tokens
+    model_pixels: bool = False  # also return the pixels that the model saw
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,9 +96,12 @@ class Embedding:
     tokens_out: int
     gflops: float  # of the transformer blocks
     gflops_unmerged: float  # the same at r = 0
+    # Cosine to the embedding at r = 0, where the model's profile tells it for this schedule.
+    expected_fidelity: float | None
     timing: Timing
     merge_map: MergeMap | None
     tokens: npt.NDArray[np.float32] | None  # [tokens out, dimensions], prefix tokens first
+    model_pixels: npt.NDArray[np.uint8] | None  # [height, width, 3] decoded, resized and cropped
     request_id: str
     retries: int  # times the call was sent again
 
@@ -146,6 +150,7 @@ def output_of(options: EmbedOptions) -> pb.OutputSpec:
         dimensions=options.dimensions,
         merge_map=options.merge_map,
         tokens=options.tokens,
+        model_pixels=options.model_pixels,
     )
 
 
@@ -184,7 +189,7 @@ def _decode(vector: pb.Vector) -> npt.NDArray[np.float32]:
 
 
 def _embedding(model: pb.ModelRef, embedding: pb.Embedding, request_id: str, retries: int) -> Embedding:
-    merge_map = tokens = None
+    merge_map = tokens = model_pixels = None
     if embedding.HasField("merge_map"):
         grid = embedding.merge_map
         merge_map = MergeMap(
@@ -194,6 +199,9 @@ def _embedding(model: pb.ModelRef, embedding: pb.Embedding, request_id: str, ret
     if embedding.HasField("tokens"):
         tokens = np.frombuffer(embedding.tokens.data, "<f4").astype(np.float32)
         tokens = tokens.reshape(embedding.tokens.count, embedding.tokens.dimensions)
+    if embedding.HasField("model_pixels"):
+        seen = embedding.model_pixels
+        model_pixels = np.frombuffer(seen.data, np.uint8).reshape(seen.height, seen.width, 3)
     applied, timing = embedding.applied, embedding.timing
     return Embedding(
         vector=_decode(embedding.vector),
@@ -204,6 +212,7 @@ def _embedding(model: pb.ModelRef, embedding: pb.Embedding, request_id: str, ret
         tokens_out=applied.tokens_out,
         gflops=applied.gflops,
         gflops_unmerged=applied.gflops_unmerged,
+        expected_fidelity=applied.expected_fidelity if applied.HasField("expected_fidelity") else None,
         timing=Timing(
             decode=_seconds(timing, "decode"),
             preprocess=_seconds(timing, "preprocess"),
@@ -213,6 +222,7 @@ def _embedding(model: pb.ModelRef, embedding: pb.Embedding, request_id: str, ret
         ),
         merge_map=merge_map,
         tokens=tokens,
+        model_pixels=model_pixels,
         request_id=request_id,
         retries=retries,
     )

@@ -19,18 +19,20 @@ POOLING_MEAN: Pooling
 POOLING_UNSPECIFIED: Pooling
 
 class Applied(_message.Message):
-    __slots__ = ["gflops", "gflops_unmerged", "merged_per_block", "tokens_in", "tokens_out"]
+    __slots__ = ["expected_fidelity", "gflops", "gflops_unmerged", "merged_per_block", "tokens_in", "tokens_out"]
+    EXPECTED_FIDELITY_FIELD_NUMBER: _ClassVar[int]
     GFLOPS_FIELD_NUMBER: _ClassVar[int]
     GFLOPS_UNMERGED_FIELD_NUMBER: _ClassVar[int]
     MERGED_PER_BLOCK_FIELD_NUMBER: _ClassVar[int]
     TOKENS_IN_FIELD_NUMBER: _ClassVar[int]
     TOKENS_OUT_FIELD_NUMBER: _ClassVar[int]
+    expected_fidelity: float
     gflops: float
     gflops_unmerged: float
     merged_per_block: _containers.RepeatedScalarFieldContainer[int]
     tokens_in: int
     tokens_out: int
-    def __init__(self, merged_per_block: _Optional[_Iterable[int]] = ..., tokens_in: _Optional[int] = ..., tokens_out: _Optional[int] = ..., gflops: _Optional[float] = ..., gflops_unmerged: _Optional[float] = ...) -> None: ...
+    def __init__(self, merged_per_block: _Optional[_Iterable[int]] = ..., tokens_in: _Optional[int] = ..., tokens_out: _Optional[int] = ..., gflops: _Optional[float] = ..., gflops_unmerged: _Optional[float] = ..., expected_fidelity: _Optional[float] = ...) -> None: ...
 
 class EmbedBatchRequest(_message.Message):
     __slots__ = ["if_weights_digest", "items", "merge", "model", "output"]
@@ -104,18 +106,20 @@ class EmbedStreamResponse(_message.Message):
     def __init__(self, id: _Optional[int] = ..., model: _Optional[_Union[ModelRef, _Mapping]] = ..., result: _Optional[_Union[Result, _Mapping]] = ...) -> None: ...
 
 class Embedding(_message.Message):
-    __slots__ = ["applied", "merge_map", "timing", "tokens", "vector"]
+    __slots__ = ["applied", "merge_map", "model_pixels", "timing", "tokens", "vector"]
     APPLIED_FIELD_NUMBER: _ClassVar[int]
     MERGE_MAP_FIELD_NUMBER: _ClassVar[int]
+    MODEL_PIXELS_FIELD_NUMBER: _ClassVar[int]
     TIMING_FIELD_NUMBER: _ClassVar[int]
     TOKENS_FIELD_NUMBER: _ClassVar[int]
     VECTOR_FIELD_NUMBER: _ClassVar[int]
     applied: Applied
     merge_map: MergeMap
+    model_pixels: RawImage
     timing: Timing
     tokens: Tokens
     vector: Vector
-    def __init__(self, vector: _Optional[_Union[Vector, _Mapping]] = ..., applied: _Optional[_Union[Applied, _Mapping]] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ..., merge_map: _Optional[_Union[MergeMap, _Mapping]] = ..., tokens: _Optional[_Union[Tokens, _Mapping]] = ...) -> None: ...
+    def __init__(self, vector: _Optional[_Union[Vector, _Mapping]] = ..., applied: _Optional[_Union[Applied, _Mapping]] = ..., timing: _Optional[_Union[Timing, _Mapping]] = ..., merge_map: _Optional[_Union[MergeMap, _Mapping]] = ..., tokens: _Optional[_Union[Tokens, _Mapping]] = ..., model_pixels: _Optional[_Union[RawImage, _Mapping]] = ...) -> None: ...
 
 class GetModelRequest(_message.Message):
     __slots__ = ["name"]
@@ -181,6 +185,29 @@ class MergeMap(_message.Message):
     size: _containers.RepeatedScalarFieldContainer[float]
     def __init__(self, grid_height: _Optional[int] = ..., grid_width: _Optional[int] = ..., group_of_patch: _Optional[_Iterable[int]] = ..., size: _Optional[_Iterable[float]] = ...) -> None: ...
 
+class MergeProfile(_message.Message):
+    __slots__ = ["date", "images", "steps"]
+    class Step(_message.Message):
+        __slots__ = ["fidelity", "fidelity_p5", "flop_ratio", "r", "recall_at_10"]
+        FIDELITY_FIELD_NUMBER: _ClassVar[int]
+        FIDELITY_P5_FIELD_NUMBER: _ClassVar[int]
+        FLOP_RATIO_FIELD_NUMBER: _ClassVar[int]
+        RECALL_AT_10_FIELD_NUMBER: _ClassVar[int]
+        R_FIELD_NUMBER: _ClassVar[int]
+        fidelity: float
+        fidelity_p5: float
+        flop_ratio: float
+        r: int
+        recall_at_10: float
+        def __init__(self, r: _Optional[int] = ..., fidelity: _Optional[float] = ..., fidelity_p5: _Optional[float] = ..., recall_at_10: _Optional[float] = ..., flop_ratio: _Optional[float] = ...) -> None: ...
+    DATE_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    date: str
+    images: int
+    steps: _containers.RepeatedCompositeFieldContainer[MergeProfile.Step]
+    def __init__(self, steps: _Optional[_Iterable[_Union[MergeProfile.Step, _Mapping]]] = ..., images: _Optional[int] = ..., date: _Optional[str] = ...) -> None: ...
+
 class MergeSpec(_message.Message):
     __slots__ = ["auto", "constant", "linear", "per_block"]
     class Auto(_message.Message):
@@ -215,7 +242,7 @@ class MergeSpec(_message.Message):
     def __init__(self, constant: _Optional[int] = ..., linear: _Optional[_Union[MergeSpec.Linear, _Mapping]] = ..., per_block: _Optional[_Union[MergeSpec.PerBlock, _Mapping]] = ..., auto: _Optional[_Union[MergeSpec.Auto, _Mapping]] = ...) -> None: ...
 
 class Model(_message.Message):
-    __slots__ = ["architecture", "blocks", "default_merge", "device", "dtype", "embedding_dimensions", "family", "gflops_unmerged", "input_height", "input_width", "maximum_r", "name", "patch_size", "prefix_tokens", "proportional_attention", "token_dimensions", "tokens", "weights_digest"]
+    __slots__ = ["architecture", "blocks", "default_merge", "device", "dtype", "embedding_dimensions", "family", "gflops_unmerged", "input_height", "input_width", "maximum_r", "name", "patch_size", "prefix_tokens", "profile", "proportional_attention", "token_dimensions", "tokens", "weights_digest"]
     ARCHITECTURE_FIELD_NUMBER: _ClassVar[int]
     BLOCKS_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_MERGE_FIELD_NUMBER: _ClassVar[int]
@@ -230,6 +257,7 @@ class Model(_message.Message):
     NAME_FIELD_NUMBER: _ClassVar[int]
     PATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
     PREFIX_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_FIELD_NUMBER: _ClassVar[int]
     PROPORTIONAL_ATTENTION_FIELD_NUMBER: _ClassVar[int]
     TOKENS_FIELD_NUMBER: _ClassVar[int]
     TOKEN_DIMENSIONS_FIELD_NUMBER: _ClassVar[int]
@@ -248,11 +276,12 @@ class Model(_message.Message):
     name: str
     patch_size: int
     prefix_tokens: int
+    profile: MergeProfile
     proportional_attention: bool
     token_dimensions: int
     tokens: int
     weights_digest: str
-    def __init__(self, name: _Optional[str] = ..., weights_digest: _Optional[str] = ..., architecture: _Optional[str] = ..., family: _Optional[str] = ..., dtype: _Optional[str] = ..., device: _Optional[str] = ..., embedding_dimensions: _Optional[int] = ..., token_dimensions: _Optional[int] = ..., input_height: _Optional[int] = ..., input_width: _Optional[int] = ..., patch_size: _Optional[int] = ..., tokens: _Optional[int] = ..., prefix_tokens: _Optional[int] = ..., blocks: _Optional[int] = ..., maximum_r: _Optional[int] = ..., proportional_attention: bool = ..., default_merge: _Optional[_Union[MergeSpec, _Mapping]] = ..., gflops_unmerged: _Optional[float] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., weights_digest: _Optional[str] = ..., architecture: _Optional[str] = ..., family: _Optional[str] = ..., dtype: _Optional[str] = ..., device: _Optional[str] = ..., embedding_dimensions: _Optional[int] = ..., token_dimensions: _Optional[int] = ..., input_height: _Optional[int] = ..., input_width: _Optional[int] = ..., patch_size: _Optional[int] = ..., tokens: _Optional[int] = ..., prefix_tokens: _Optional[int] = ..., blocks: _Optional[int] = ..., maximum_r: _Optional[int] = ..., proportional_attention: bool = ..., default_merge: _Optional[_Union[MergeSpec, _Mapping]] = ..., gflops_unmerged: _Optional[float] = ..., profile: _Optional[_Union[MergeProfile, _Mapping]] = ...) -> None: ...
 
 class ModelRef(_message.Message):
     __slots__ = ["name", "weights_digest"]
@@ -263,20 +292,22 @@ class ModelRef(_message.Message):
     def __init__(self, name: _Optional[str] = ..., weights_digest: _Optional[str] = ...) -> None: ...
 
 class OutputSpec(_message.Message):
-    __slots__ = ["dimensions", "element_type", "merge_map", "normalization", "pooling", "tokens"]
+    __slots__ = ["dimensions", "element_type", "merge_map", "model_pixels", "normalization", "pooling", "tokens"]
     DIMENSIONS_FIELD_NUMBER: _ClassVar[int]
     ELEMENT_TYPE_FIELD_NUMBER: _ClassVar[int]
     MERGE_MAP_FIELD_NUMBER: _ClassVar[int]
+    MODEL_PIXELS_FIELD_NUMBER: _ClassVar[int]
     NORMALIZATION_FIELD_NUMBER: _ClassVar[int]
     POOLING_FIELD_NUMBER: _ClassVar[int]
     TOKENS_FIELD_NUMBER: _ClassVar[int]
     dimensions: int
     element_type: ElementType
     merge_map: bool
+    model_pixels: bool
     normalization: Normalization
     pooling: Pooling
     tokens: bool
-    def __init__(self, element_type: _Optional[_Union[ElementType, str]] = ..., normalization: _Optional[_Union[Normalization, str]] = ..., dimensions: _Optional[int] = ..., pooling: _Optional[_Union[Pooling, str]] = ..., merge_map: bool = ..., tokens: bool = ...) -> None: ...
+    def __init__(self, element_type: _Optional[_Union[ElementType, str]] = ..., normalization: _Optional[_Union[Normalization, str]] = ..., dimensions: _Optional[int] = ..., pooling: _Optional[_Union[Pooling, str]] = ..., merge_map: bool = ..., tokens: bool = ..., model_pixels: bool = ...) -> None: ...
 
 class RawImage(_message.Message):
     __slots__ = ["data", "height", "width"]

@@ -1,0 +1,178 @@
+#include <algorithm>
+#include <fstream>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+
+#include "client/cli/commands.h"
+#include "client/cli/evaluation_report.h"
+#include "client/cli/failures.h"
+#include "client/cli/input_files.h"
+#include "client/cli/json.h"
+#include "client/cli/ladder.h"
+#include "client/cli/merge_map_picture.h"
+#include "client/cli/png_file.h"
+
+namespace tome::client {
+namespace {
+
+// How many pictures the page shows merge maps of.
+constexpr size_t kPicturesWithMaps = 4;
+
+absl::Status WriteText(const std::string& text, const std::string& file) {
+  std::ofstream out(file, std::ios::binary);
+  out << text;
+  out.flush();
+  return out ? absl::OkStatus() : absl::InvalidArgumentError(absl::StrCat("cannot write ", file));
+}
+
+void ShowProgress(const std::string& what) { std::cerr << "measuring " << what << "\n"; }
+
+Json ToJson(const Ladder& ladder) {
+  Json rungs = Json::array();
+  for (const Rung& rung : ladder.rungs) {
+    Json object = {{"schedule", RungName(rung.schedule)},
+                   {"tokens_out", rung.tokens_out},
+                   {"flop_ratio", rung.flop_ratio},
+                   {"images_per_second", rung.images_per_second},
+                   {"latency_ms", absl::ToDoubleMilliseconds(rung.latency)},
+                   {"cosine_mean", rung.fidelity.mean},
+                   {"cosine_p5", rung.fidelity.p5},
+                   {"cosine_centred", rung.fidelity.centred_mean},
+                   {"recall_at_1", rung.recall_at_1},
+                   {"recall_at_10", rung.recall_at_10}};
+    if (rung.label_accuracy.has_value()) object["label_accuracy"] = *rung.label_accuracy;
+    rungs.push_back(std::move(object));
+  }
+  return {{"model", ladder.model.name},
+          {"weights_digest", ladder.model.weights_digest},
+          {"pictures", ladder.files.size()},
+          {"rungs", std::move(rungs)},
+          {"failed", ToJson(ladder.failed)}};
+}
+
+// Of a few pictures, evenly over the folder.
+absl::StatusOr<std::vector<PictureMaps>> DrawMaps(Client& client, const GlobalOptions& global,
+                                                  const Ladder& ladder) {
+  std::vector<PictureMaps> maps;
+  const size_t count = std::min(kPicturesWithMaps, ladder.files.size());
+  for (size_t i = 0; i < count; ++i) {
+    PictureMaps& picture = maps.emplace_back();
+    picture.file = ladder.files[i * ladder.files.size() / count];
+    const absl::StatusOr<std::string> bytes = ReadImageFile(picture.file, /*limit=*/0);
+    if (!bytes.ok()) return bytes.status();
+    for (const Rung& rung : ladder.rungs) {
+      EmbedOptions options;
+      options.timeout = global.timeout;
+      options.model = ladder.model.name;
+      options.schedule = rung.schedule;
+      options.output.merge_map = true;
+      options.output.model_pixels = true;
+      const absl::StatusOr<Embedding> embedding = client.Embed(EncodedImage{*bytes}, options);
+      if (!embedding.ok()) return embedding.status();
+      const absl::StatusOr<RgbImage> drawn = DrawMergeMapOf(*embedding, ladder.model.patch_size);
+      if (!drawn.ok()) return drawn.status();
+      picture.png_of_rung.push_back(PngBytes(*drawn));
+    }
+  }
+  return maps;
+}
+
+absl::Status WriteReports(Client& client, const GlobalOptions& global,
+                          const EvaluateCommand& command, const Ladder& ladder) {
+  if (!command.csv.empty()) {
+    if (absl::Status written = WriteText(EvaluationCsv(ladder), command.csv); !written.ok()) {
+      return written;
+    }
+  }
+  if (command.html.empty()) return absl::OkStatus();
+  const absl::StatusOr<std::vector<PictureMaps>> maps = DrawMaps(client, global, ladder);
+  if (!maps.ok()) return maps.status();
+  return WriteText(EvaluationHtml(ladder, *maps), command.html);
+}
+
+// The ladder of a command, or its exit code.
+template <typename Command>
+absl::StatusOr<Ladder> MeasureFor(Client& client, const GlobalOptions& global,
+                                  const Command& command, std::vector<Schedule> schedules,
+                                  bool labels) {
+  return MeasureLadder(client, global,
+                       {.images = command.images,
+                        .model = command.model,
+                        .schedules = std::move(schedules),
+                        .labels = labels},
+                       ShowProgress);
+}
+
+std::vector<Schedule> ConstantSchedules(const std::vector<uint32_t>& r) {
+  std::vector<Schedule> schedules;
+  for (const uint32_t each : r) schedules.emplace_back(ConstantSchedule{each});
+  return schedules;
+}
+
+}  // namespace
+
+ExitCode RunEvaluate(const GlobalOptions& global, const EvaluateCommand& command) {
+  absl::StatusOr<std::unique_ptr<Client>> client = Connect(global);
+  if (!client.ok()) return ReportUsageError(global, client.status());
+  std::vector<Schedule> schedules = ConstantSchedules(command.r);
+  schedules.insert(schedules.end(), command.linear.begin(), command.linear.end());
+  const absl::StatusOr<Ladder> ladder =
+      MeasureFor(**client, global, command, std::move(schedules), command.labels);
+  if (!ladder.ok()) return ReportCallError(global, ladder.status());
+  if (absl::Status written = WriteReports(**client, global, command, *ladder); !written.ok()) {
+    return ReportCallError(global, written);
+  }
+  if (global.json) {
+    std::cout << OneLine(ToJson(*ladder)) << "\n";
+  } else {
+    std::cout << EvaluationTable(*ladder);
+    std::cout.flush();
+    PrintFailures(ladder->failed);
+  }
+  return ladder->failed.empty() ? kExitOk : kExitFailed;
+}
+
+ExitCode RunCalibrate(const GlobalOptions& global, const CalibrateCommand& command) {
+  absl::StatusOr<std::unique_ptr<Client>> client = Connect(global);
+  if (!client.ok()) return ReportUsageError(global, client.status());
+  std::vector<uint32_t> ascending = command.r;
+  std::ranges::sort(ascending);
+  ascending.erase(std::unique(ascending.begin(), ascending.end()), ascending.end());
+  const absl::StatusOr<Ladder> ladder =
+      MeasureFor(**client, global, command, ConstantSchedules(ascending), /*labels=*/false);
+  if (!ladder.ok()) return ReportCallError(global, ladder.status());
+
+  Json steps = Json::array();
+  for (const Rung& rung : ladder->rungs) {
+    steps.push_back({{"r", std::get<ConstantSchedule>(rung.schedule).r},
+                     {"fidelity", rung.fidelity.mean},
+                     {"fidelity_p5", rung.fidelity.p5},
+                     {"recall_at_10", rung.recall_at_10},
+                     {"flop_ratio", rung.flop_ratio}});
+  }
+  const Json profile = {{"weights_digest", ladder->model.weights_digest},
+                        {"dtype", ladder->model.dtype},
+                        {"images", ladder->files.size()},
+                        {"date", absl::FormatTime("%Y-%m-%d", absl::Now(), absl::UTCTimeZone())},
+                        {"steps", std::move(steps)}};
+  if (absl::Status written = WriteText(profile.dump(2) + "\n", command.out); !written.ok()) {
+    return ReportUsageError(global, written);
+  }
+  if (global.json) {
+    std::cout << OneLine(profile) << "\n";
+  } else {
+    std::cout << EvaluationTable(*ladder);
+    std::cout.flush();
+    std::cerr << command.out << ": the server takes it from the model's directory\n";
+    PrintFailures(ladder->failed);
+  }
+  return ladder->failed.empty() ? kExitOk : kExitFailed;
+}
+
+}  // namespace tome::client

@@ -1,0 +1,184 @@
+#include "client/cli/ladder.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <filesystem>
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+
+#include "client/batches.h"
+#include "client/cli/input_files.h"
+#include "client/cli/option_text.h"
+
+namespace tome::client {
+namespace {
+
+// Files whose bytes are in memory at once.
+constexpr size_t kFilesAtOnce = 128;
+constexpr int kCallsForLatency = 9;
+constexpr int kFewestFiles = 2;
+
+struct Run {
+  Vectors vectors;  // a row a file
+  std::vector<FailedFile> failed;
+  Embedding last;
+  absl::Duration took;
+};
+
+EmbedOptions OptionsOf(const GlobalOptions& global, const std::string& model,
+                       const Schedule& schedule) {
+  EmbedOptions options;
+  options.timeout = global.timeout;
+  options.model = model;
+  options.schedule = schedule;
+  return options;
+}
+
+// What only this picture is the matter of.
+bool IsOfThePicture(const absl::Status& status) { return absl::IsInvalidArgument(status); }
+
+absl::StatusOr<Run> EmbedAtOnce(Client& client, const std::vector<std::string>& files,
+                                const EmbedOptions& options, uint64_t file_bytes) {
+  Run run;
+  for (size_t begin = 0; begin < files.size(); begin += kFilesAtOnce) {
+    const size_t end = std::min(begin + kFilesAtOnce, files.size());
+    std::vector<BatchItem> items;
+    std::vector<std::string> read;
+    for (size_t i = begin; i < end; ++i) {
+      absl::StatusOr<std::string> bytes = ReadImageFile(files[i], file_bytes);
+      if (!bytes.ok()) {
+        run.failed.push_back({files[i], bytes.status()});
+        continue;
+      }
+      items.push_back({EncodedImage{*std::move(bytes)}, std::nullopt});
+      read.push_back(files[i]);
+    }
+    // Reading the files is no matter of the server.
+    const absl::Time sent = absl::Now();
+    std::vector<absl::StatusOr<Embedding>> embeddings = EmbedAll(client, std::move(items), options);
+    run.took += absl::Now() - sent;
+    for (size_t i = 0; i < embeddings.size(); ++i) {
+      if (!embeddings[i].ok()) {
+        if (!IsOfThePicture(embeddings[i].status())) return embeddings[i].status();
+        run.failed.push_back({read[i], embeddings[i].status()});
+        continue;
+      }
+      run.last = *std::move(embeddings[i]);
+      run.vectors.push_back(run.last.vector);
+    }
+  }
+  return run;
+}
+
+absl::StatusOr<absl::Duration> Latency(Client& client, const std::vector<std::string>& files,
+                                       const EmbedOptions& options, uint64_t file_bytes) {
+  std::vector<absl::Duration> times;
+  for (int i = 0; i < kCallsForLatency; ++i) {
+    absl::StatusOr<std::string> bytes =
+        ReadImageFile(files[static_cast<size_t>(i) % files.size()], file_bytes);
+    if (!bytes.ok()) return bytes.status();
+    const absl::Time sent = absl::Now();
+    const absl::StatusOr<Embedding> embedding =
+        client.Embed(EncodedImage{*std::move(bytes)}, options);
+    if (!embedding.ok()) return embedding.status();
+    times.push_back(absl::Now() - sent);
+  }
+  std::ranges::nth_element(times, times.begin() + kCallsForLatency / 2);
+  return times[kCallsForLatency / 2];
+}
+
+std::string LabelOf(const std::string& file, const std::string& folder) {
+  const std::filesystem::path relative = std::filesystem::path(file).lexically_relative(folder);
+  return relative.has_parent_path() ? relative.begin()->string() : "";
+}
+
+bool IsExact(const Schedule& schedule) {
+  const auto* constant = std::get_if<ConstantSchedule>(&schedule);
+  return constant != nullptr && constant->r == 0;
+}
+
+std::vector<std::string> WithoutFailed(const std::vector<std::string>& files,
+                                       const std::vector<FailedFile>& failed) {
+  std::set<std::string> paths;
+  for (const FailedFile& file : failed) paths.insert(file.path);
+  std::vector<std::string> rest;
+  for (const std::string& file : files) {
+    if (!paths.contains(file)) rest.push_back(file);
+  }
+  return rest;
+}
+
+}  // namespace
+
+absl::StatusOr<Ladder> MeasureLadder(Client& client, const GlobalOptions& global,
+                                     const LadderOptions& options,
+                                     absl::FunctionRef<void(const std::string&)> progress) {
+  absl::StatusOr<ModelAndLimits> model = client.GetModel(options.model, FirstCall(global));
+  if (!model.ok()) return model.status();
+  const uint64_t file_bytes = model->limits.encoded_bytes;
+  InputFiles input = FindInputFiles({options.images}, /*recursive=*/true);
+  Ladder ladder;
+  ladder.model = model->model;
+
+  // Files that fail here are left out of all that follows.
+  const Schedule none = ConstantSchedule{0};
+  progress(absl::StrCat("r = 0 on ", input.files.size(), " pictures"));
+  absl::StatusOr<Run> exact =
+      EmbedAtOnce(client, input.files, OptionsOf(global, options.model, none), file_bytes);
+  if (!exact.ok()) return exact.status();
+  ladder.files = WithoutFailed(input.files, exact->failed);
+  ladder.failed = std::move(input.failed);
+  ladder.failed.insert(ladder.failed.end(), exact->failed.begin(), exact->failed.end());
+  if (ladder.files.size() < kFewestFiles) {
+    return absl::InvalidArgumentError(absl::StrCat(options.images, ": ", ladder.files.size(),
+                                                   " pictures can be embedded, a comparison needs ",
+                                                   kFewestFiles));
+  }
+  std::vector<std::string> labels;
+  if (options.labels) {
+    for (const std::string& file : ladder.files) labels.push_back(LabelOf(file, options.images));
+  }
+
+  const auto measure = [&](const Schedule& schedule, const Run& run) -> absl::StatusOr<Rung> {
+    Rung rung;
+    rung.schedule = schedule;
+    rung.flop_ratio = run.last.gflops > 0.0 ? run.last.gflops_unmerged / run.last.gflops : 1.0;
+    rung.tokens_out = run.last.tokens_out;
+    rung.images_per_second =
+        static_cast<double>(run.vectors.size()) / absl::ToDoubleSeconds(run.took);
+    absl::StatusOr<absl::Duration> latency =
+        Latency(client, ladder.files, OptionsOf(global, options.model, schedule), file_bytes);
+    if (!latency.ok()) return latency.status();
+    rung.latency = *latency;
+    rung.fidelity = FidelityOf(exact->vectors, run.vectors);
+    rung.recall_at_1 = NeighbourRecall(exact->vectors, run.vectors, 1);
+    rung.recall_at_10 = NeighbourRecall(exact->vectors, run.vectors, 10);
+    if (options.labels) rung.label_accuracy = NearestLabelAccuracy(run.vectors, labels);
+    return rung;
+  };
+  absl::StatusOr<Rung> first = measure(none, *exact);
+  if (!first.ok()) return first.status();
+  ladder.rungs.push_back(*std::move(first));
+  for (const Schedule& schedule : options.schedules) {
+    if (IsExact(schedule)) continue;
+    progress(absl::StrCat(RungName(schedule), " on ", ladder.files.size(), " pictures"));
+    const absl::StatusOr<Run> run =
+        EmbedAtOnce(client, ladder.files, OptionsOf(global, options.model, schedule), file_bytes);
+    if (!run.ok()) return run.status();
+    if (!run->failed.empty()) return run->failed.front().status;
+    absl::StatusOr<Rung> rung = measure(schedule, *run);
+    if (!rung.ok()) return rung.status();
+    ladder.rungs.push_back(*std::move(rung));
+  }
+  return ladder;
+}
+
+std::string RungName(const Schedule& schedule) {
+  const auto* constant = std::get_if<ConstantSchedule>(&schedule);
+  return constant != nullptr ? absl::StrCat("r = ", constant->r) : ScheduleText(schedule);
+}
+
+}  // namespace tome::client

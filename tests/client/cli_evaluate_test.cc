@@ -1,0 +1,163 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <fstream>
+#include <iterator>
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/client/fake_server.h"
+#include "tests/client/temporary_folder.h"
+#include "tests/client/tome_process.h"
+
+namespace tome::client {
+namespace {
+
+using nlohmann::json;
+using ::testing::ContainsRegex;
+using ::testing::HasSubstr;
+using tome::v1::EmbedRequest;
+
+// A picture is a number, and its embedding points so many degrees from the first axis; r turns
+// those above 100 by r degrees more.
+FakeServer::Reply AnswerAngle(const EmbedRequest& request, int) {
+  const std::string& picture = request.input().encoded();
+  if (picture == "bad") {
+    return FakeServer::Error(grpc::StatusCode::INVALID_ARGUMENT, "input.encoded: no picture");
+  }
+  const int r = static_cast<int>(request.merge().constant());
+  const double degrees = std::stod(picture) + (std::stod(picture) > 100.0 ? r : 0);
+  FakeServer::Reply reply =
+      FakeServer::Answer({static_cast<float>(std::cos(degrees * M_PI / 180.0)),
+                          static_cast<float>(std::sin(degrees * M_PI / 180.0))});
+  reply.response.mutable_model()->set_name("vit");
+  tome::v1::Embedding& embedding = *reply.response.mutable_embedding();
+  embedding.mutable_applied()->set_tokens_in(4);
+  embedding.mutable_applied()->set_tokens_out(r > 0 ? 2 : 4);
+  embedding.mutable_applied()->set_gflops(r > 0 ? 1.0 : 2.0);
+  embedding.mutable_applied()->set_gflops_unmerged(2.0);
+  if (request.output().merge_map()) {
+    tome::v1::MergeMap& map = *embedding.mutable_merge_map();
+    map.set_grid_height(1);
+    map.set_grid_width(1);
+    map.add_group_of_patch(0);
+    map.add_size(1.0f);
+    embedding.mutable_model_pixels()->set_height(2);
+    embedding.mutable_model_pixels()->set_width(2);
+    embedding.mutable_model_pixels()->set_data(std::string(12, '\x10'));
+  }
+  return reply;
+}
+
+// Two kinds of pictures that r = 60 confuses in part.
+class CliEvaluateTest : public testing::Test {
+ protected:
+  CliEvaluateTest() {
+    for (const std::string name : {"a/10", "a/20", "b/120", "b/135"}) {
+      pictures_.Write(name + ".png", name.substr(2));
+    }
+  }
+
+  TomeProcess::Result Run(const std::vector<std::string>& arguments) const {
+    return TomeProcess::Run(server_.address(), arguments);
+  }
+
+  static std::string Read(const std::string& file) {
+    std::ifstream in(file, std::ios::binary);
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+
+  FakeServer server_{AnswerAngle};
+  TemporaryFolder pictures_;
+  TemporaryFolder out_;
+};
+
+TEST_F(CliEvaluateTest, ComparesEachScheduleWithTheExactEmbeddings) {
+  const auto result =
+      Run({"--json", "evaluate", "--images", pictures_.path(), "--labels", "folders", "--r", "60"});
+
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const json report = json::parse(result.out);
+  EXPECT_EQ(report["pictures"], 4);
+  ASSERT_EQ(report["rungs"].size(), 2u) << report;
+  const json exact = report["rungs"][0];
+  EXPECT_EQ(exact["schedule"], "r = 0");
+  EXPECT_NEAR(exact["cosine_mean"], 1.0, 1e-6);
+  EXPECT_EQ(exact["label_accuracy"], 1.0);
+  const json merged = report["rungs"][1];
+  EXPECT_EQ(merged["flop_ratio"], 2.0);
+  EXPECT_EQ(merged["tokens_out"], 2);
+  EXPECT_NEAR(merged["cosine_mean"], 0.75, 1e-6);  // two as they were, two with a cosine of a half
+  EXPECT_NEAR(merged["cosine_p5"], 0.5, 1e-6);
+  EXPECT_EQ(merged["recall_at_1"], 1.0);  // each kind turned as one
+  EXPECT_GT(merged["images_per_second"], 0.0);
+  EXPECT_GT(merged["latency_ms"], 0.0);
+}
+
+TEST_F(CliEvaluateTest, PrintsATableAndWritesCsvAndAPageWithMergeMaps) {
+  const std::string csv = out_.path() + "/table.csv";
+  const std::string html = out_.path() + "/report.html";
+
+  const auto result = Run({"evaluate", "--images", pictures_.path(), "--r", "4", "--linear", "8:-1",
+                           "--csv", csv, "--html", html});
+
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.out, ContainsRegex("schedule +tokens +FLOP ratio +images/s"));
+  EXPECT_THAT(result.out, ContainsRegex("r = 4 +2 +2.00"));
+  EXPECT_THAT(result.out, HasSubstr("linear 8:-1"));
+  EXPECT_THAT(result.out, testing::Not(HasSubstr("kNN accuracy")));
+  EXPECT_THAT(Read(csv), HasSubstr("schedule,tokens_out,flop_ratio,"));
+  EXPECT_THAT(Read(csv), HasSubstr("\nr = 4,2,2.00,"));
+  const std::string page = Read(html);
+  EXPECT_THAT(page, HasSubstr("<svg"));
+  EXPECT_THAT(page, HasSubstr("data:image/png;base64,iVBOR"));
+  EXPECT_THAT(page, HasSubstr("a/10.png"));
+  EXPECT_THAT(page, testing::Not(HasSubstr("http")));  // it needs nothing beside it
+}
+
+TEST_F(CliEvaluateTest, LeavesOutPicturesThatTheServerRefusesAndListsThem) {
+  pictures_.Write("c/broken.png", "bad");
+
+  const auto result = Run({"evaluate", "--images", pictures_.path(), "--r", "4"});
+
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.out, ContainsRegex("r = 4 +2 +2.00"));
+  EXPECT_THAT(result.err, HasSubstr("c/broken.png: INVALID_ARGUMENT: input.encoded: no picture"));
+}
+
+TEST_F(CliEvaluateTest, NeedsTwoPictures) {
+  TemporaryFolder one;
+  one.Write("10.png", "10");
+
+  const auto result = Run({"evaluate", "--images", one.path()});
+
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.err, HasSubstr("1 pictures can be embedded, a comparison needs 2"));
+}
+
+TEST_F(CliEvaluateTest, CalibrateWritesTheProfileOfTheseWeights) {
+  const std::string file = out_.path() + "/profile.json";
+
+  const auto result =
+      Run({"calibrate", "--images", pictures_.path(), "--r", "60,4,0,4", "--out", file});
+
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const json profile = json::parse(Read(file));
+  EXPECT_EQ(profile["weights_digest"], "d1");
+  EXPECT_EQ(profile["images"], 4);
+  EXPECT_THAT(profile["date"].get<std::string>(),
+              testing::MatchesRegex("[0-9]{4}-[0-9]{2}-[0-9]{2}"));
+  ASSERT_EQ(profile["steps"].size(), 3u) << profile;
+  EXPECT_EQ(profile["steps"][0]["r"], 0);
+  EXPECT_EQ(profile["steps"][1]["r"], 4);
+  EXPECT_EQ(profile["steps"][2]["r"], 60);
+  EXPECT_NEAR(profile["steps"][2]["fidelity"], 0.75, 1e-6);
+  EXPECT_NEAR(profile["steps"][2]["fidelity_p5"], 0.5, 1e-6);
+  EXPECT_EQ(profile["steps"][2]["recall_at_10"], 1.0);
+  EXPECT_EQ(profile["steps"][2]["flop_ratio"], 2.0);
+}
+
+}  // namespace
+}  // namespace tome::client
