@@ -16,7 +16,9 @@ namespace {
 
 // The schedule that merges what `merged_per_block` says, up to `block` and not behind it.
 Schedule UpTo(int block, const std::vector<int>& merged_per_block) {
-  return PerBlockSchedule{{merged_per_block.begin(), merged_per_block.begin() + block}};
+  PerBlockSchedule schedule{{merged_per_block.begin(), merged_per_block.end()}};
+  schedule.r.resize(block);
+  return schedule;
 }
 
 // The picture's embedding with map and pixels, after the block that is asked for.
