@@ -119,18 +119,20 @@ absl::StatusOr<Ladder> MeasureLadder(Client& client, const GlobalOptions& global
   absl::StatusOr<ModelAndLimits> model = client.GetModel(options.model, FirstCall(global));
   if (!model.ok()) return model.status();
   const uint64_t file_bytes = model->limits.encoded_bytes;
-  InputFiles input = FindInputFiles({options.images}, /*recursive=*/true);
+  InputFiles input({options.images}, /*recursive=*/true);
+  std::vector<std::string> files;
+  while (std::optional<std::string> file = input.Next()) files.push_back(*std::move(file));
   Ladder ladder;
   ladder.model = model->model;
 
   // Files that fail here are left out of all that follows.
   const Schedule none = ConstantSchedule{0};
-  progress(absl::StrCat("r = 0 on ", input.files.size(), " pictures"));
+  progress(absl::StrCat("r = 0 on ", files.size(), " pictures"));
   absl::StatusOr<Run> exact =
-      EmbedAtOnce(client, input.files, OptionsOf(global, options.model, none), file_bytes);
+      EmbedAtOnce(client, files, OptionsOf(global, options.model, none), file_bytes);
   if (!exact.ok()) return exact.status();
-  ladder.files = WithoutFailed(input.files, exact->failed);
-  ladder.failed = std::move(input.failed);
+  ladder.files = WithoutFailed(files, exact->failed);
+  ladder.failed = input.failed();
   ladder.failed.insert(ladder.failed.end(), exact->failed.begin(), exact->failed.end());
   if (ladder.files.size() < kFewestFiles) {
     return absl::InvalidArgumentError(absl::StrCat(options.images, ": ", ladder.files.size(),
