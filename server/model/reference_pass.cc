@@ -82,7 +82,27 @@ PassResult ReferencePass::Run(const at::Tensor& pixels, const MergePlan& plan) c
 }
 
 PassResult ReferencePass::Run(const at::Tensor& pixels, const MergePlan& plan,
+                              const TokenReduction& reduce) const {
+  return Run(pixels, plan, std::vector<VitPooling>(plan.images(), vit_.pooling), reduce);
+}
+
+PassResult ReferencePass::Run(const at::Tensor& pixels, const MergePlan& plan,
                               std::span<const VitPooling> pooling) const {
+  std::vector<std::vector<TokenMatch>> matches;
+  // The r most similar pairs of each image become one token each, weighted by size.
+  PassResult result = Run(pixels, plan, pooling, [&](const BlockTokens& block) {
+    matches.push_back(MatchTokens(block.qkv.select(1, 1), block.images, block.prefix_tokens));
+    return plan.AnyMerges(block.block) ? MergeTokens(block.tokens, block.size, block.images,
+                                                     matches.back(), block.prefix_tokens)
+                                       : std::pair(block.tokens, block.size);
+  });
+  result.matches = std::move(matches);
+  return result;
+}
+
+PassResult ReferencePass::Run(const at::Tensor& pixels, const MergePlan& plan,
+                              std::span<const VitPooling> pooling,
+                              const TokenReduction& reduce) const {
   PassResult result;
   at::Tensor x = Embed(pixels);  // [T, D] packed tokens
   if (vit_.norm_before_blocks) x = LayerNorm(x, weights_.norm_before_blocks);
@@ -91,14 +111,16 @@ PassResult ReferencePass::Run(const at::Tensor& pixels, const MergePlan& plan,
   for (int i = 0; i < plan.blocks(); ++i) {
     const BlockWeights& block = weights_.blocks[i];
     // x = x + Attention(LN(x)), log(size) added to each key's logit (ToMe, section 3).
-    const auto [attended, keys] = Attend(block, LayerNorm(x, block.norm1), size, plan, i);
+    const auto [attended, qkv] = Attend(block, LayerNorm(x, block.norm1), size, plan, i);
     x = x + attended;
-    // The r most similar pairs of each image become one token each, weighted by size.
-    result.matches.push_back(MatchTokens(keys, plan.at(i), plan.prefix_tokens()));
-    if (plan.AnyMerges(i)) {
-      std::tie(x, size) =
-          MergeTokens(x, size, plan.at(i), result.matches.back(), plan.prefix_tokens());
-    }
+    // r tokens fewer of each image, as a rule by merging the r most similar pairs.
+    std::tie(x, size) = reduce({.tokens = x,
+                                .size = size,
+                                .qkv = qkv,
+                                .images = plan.at(i),
+                                .prefix_tokens = plan.prefix_tokens(),
+                                .block = i,
+                                .blocks = plan.blocks()});
     // x = x + MLP(LN(x)).
     x = x + Mlp(block, LayerNorm(x, block.norm2), plan.at(i + 1));
   }
@@ -167,7 +189,7 @@ std::pair<at::Tensor, at::Tensor> ReferencePass::Attend(const BlockWeights& bloc
         at::matmul(at::softmax(logits, -1), q_k_v[2]);  // [.., heads, tokens, d]
     attended.push_back(values.transpose(1, 2).reshape({run.rows(), vit_.token_dim}));
   }
-  return {block.projection(at::cat(attended).to(weights_.compute_type)), qkv.select(1, 1)};
+  return {block.projection(at::cat(attended).to(weights_.compute_type)), qkv};
 }
 
 at::Tensor ReferencePass::Mlp(const BlockWeights& block, const at::Tensor& x,

@@ -3,6 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -25,6 +26,21 @@ struct PassResult {
   // [blocks][images]: what was merged; empty where nothing was.
   std::vector<std::vector<TokenMatch>> matches;
 };
+
+// What one block's tokens are when their number shrinks, between attention and MLP.
+struct BlockTokens {
+  const at::Tensor& tokens;         // [T, D] packed, attention's residual added
+  const at::Tensor& size;           // [T] float32, patches that each of them stands for
+  const at::Tensor& qkv;            // [T, 3, heads, d] the attention's queries, keys and values
+  std::span<const Segment> images;  // their rows, and by how many (merges) each is to shrink
+  int prefix_tokens;                // in front of each image's rows: these stay
+  int block;
+  int blocks;
+};
+
+// Tokens and sizes as the block's MLP finds them: of each image its `merges` fewer, prefix in
+// front.
+using TokenReduction = std::function<std::pair<at::Tensor, at::Tensor>(const BlockTokens&)>;
 
 // Which images' attention is one product. kRunsOfEqualImages, for neighbours of equally many
 // tokens, is faster and lets batch mates change an image's last bits.
@@ -50,6 +66,10 @@ class ReferencePass {
                  std::span<const VitPooling> pooling) const;
   // Each image as the family does.
   PassResult Run(const at::Tensor& pixels, const MergePlan& plan) const;
+  // With `reduce` in place of matching and merging, called once a block: what the paper's method is
+  // compared with. The result has no matches.
+  PassResult Run(const at::Tensor& pixels, const MergePlan& plan,
+                 const TokenReduction& reduce) const;
 
   // One image's final tokens [n, D] and their sizes [n] -> its embedding. Only those are read that
   // `pooling` pools: sizes, and rows behind the prefix, may be left out where it is one of prefix
@@ -60,11 +80,14 @@ class ReferencePass {
   const VitWeights& weights() const { return weights_; }
 
  private:
+  PassResult Run(const at::Tensor& pixels, const MergePlan& plan,
+                 std::span<const VitPooling> pooling, const TokenReduction& reduce) const;
+
   // [images, 3, height, width] -> packed tokens [T, D].
   at::Tensor Embed(const at::Tensor& pixels) const;
 
   // Multi-head self-attention of each image's tokens among themselves, on LN(x).
-  // Returns the projected values [T, D] and the keys [T, heads, d].
+  // Returns the projected values [T, D] and what they come from, [T, 3, heads, d].
   std::pair<at::Tensor, at::Tensor> Attend(const BlockWeights& block, const at::Tensor& x,
                                            const at::Tensor& size, const MergePlan& plan,
                                            int index) const;
