@@ -1,5 +1,6 @@
 """tome-lab from nothing to a served model: training, interrupted and not."""
 
+import csv
 import json
 import signal
 import subprocess
@@ -151,3 +152,30 @@ def test_a_transformers_checkpoint_is_tuned_and_loads_there_again(pictures, tmp_
     assert not notes["missing_keys"] and not notes["unexpected_keys"]
     changed = [name for name, value in model.state_dict().items() if not torch.equal(value, before[name])]
     assert "encoder.layer.0.attention.attention.query.weight" in changed
+
+
+def test_ablate_compares_every_way_to_merge_with_the_default(trained, pictures, tmp_path):
+    def ablate(out):
+        done = run(LAB, "ablate", trained, "--images", pictures, "--r", "3,6", "--limit", "10", "--batch", "4", "--threads", "2", "--out", out)
+        with open(out) as file:
+            return done.stdout, list(csv.DictReader(file))
+
+    printed, rows = ablate(tmp_path / "once.csv")
+    _, again = ablate(tmp_path / "again.csv")
+
+    assert "10 pictures" in printed and "r = 3 of 25 tokens" in printed and "r = 6 of 25 tokens" in printed
+    exact, default = rows[0], rows[1]
+    assert (exact["r"], exact["variant"], float(exact["cosine"])) == ("0", "no merging", pytest.approx(1))
+    assert (default["r"], default["variant"]) == ("3", "default")
+    assert {row["variant"] for row in rows} >= {"random sets", "keep one", "random dropped", "k-means, 5 iterations", "PiToMe"}
+    without_class_token = [row for row in rows if row["not_for_model"]]
+    assert {row["variant"] for row in without_class_token} == {"least attended dropped"}
+    assert "not for this model: it has no class token" in printed
+    for row in rows[1:]:
+        if row in without_class_token:
+            continue
+        assert 0 < float(row["reduction_milliseconds"]) < float(row["milliseconds"])
+        assert -1 <= float(row["centred_p5"]) <= float(row["centred"]) < 1
+    figures = ("variant", "r", "accuracy", "cosine", "cosine_p5", "centred", "centred_p5", "not_for_model")
+    assert [[row[name] for name in figures] for row in again] == [[row[name] for name in figures] for row in rows]
+
