@@ -30,6 +30,13 @@ struct AttentionScratch {
   float* value_panels;  // [value words, head_size] as panels
 };
 
+// Rows of different tokens lie far from each other, where the processor does not see them coming.
+template <typename T>
+inline void Prefetch(const T* row, int elements) {
+  constexpr int kPerLine = 64 / sizeof(T);
+  for (int i = 0; i < elements; i += kPerLine) __builtin_prefetch(row + i);
+}
+
 // One word of a dot product: the elements from `from` on, zero behind `count` of them.
 template <typename Dot, typename T>
 inline float MakeWord(const T* from, int count) {
@@ -37,8 +44,14 @@ inline float MakeWord(const T* from, int count) {
     static_cast<void>(count);
     return ToFloat(*from);
   } else {
-    const uint32_t second = count > 1 ? from[1].bits : 0;
-    return __builtin_bit_cast(float, from[0].bits | second << 16);
+    float word;
+    if (count > 1) {
+      __builtin_memcpy(&word, from, sizeof word);
+    } else {
+      word = ToFloat(BFloat16{0});
+      __builtin_memcpy(&word, from, sizeof *from);
+    }
+    return word;
   }
 }
 
@@ -52,7 +65,9 @@ inline void PackRow(const T* from, int elements, float* to, int to_stride) {
 template <typename Dot, typename T>
 inline void PackKeys(const T* keys, size_t stride, int count, int head_size, int words,
                      float* panels) {
+  constexpr int kAhead = 16;
   for (int key = 0; key < RoundUpToLanes(count); ++key) {
+    if (key + kAhead < count) Prefetch(keys + (key + kAhead) * stride, head_size);
     float* column = panels + static_cast<size_t>(key / kLanes) * words * kLanes + key % kLanes;
     if (key < count) {
       PackRow<Dot>(keys + key * stride, head_size, column, kLanes);
@@ -65,7 +80,12 @@ inline void PackKeys(const T* keys, size_t stride, int count, int head_size, int
 template <typename Dot, typename T>
 inline void PackValues(const T* values, size_t stride, int count, int head_size, int words,
                        float* panels) {
+  constexpr int kAhead = 16;
   for (int t = 0; t < words; ++t) {
+    for (int i = 0; i < Dot::kElementsPerWord; ++i) {
+      const int ahead = t * Dot::kElementsPerWord + kAhead + i;
+      if (ahead < count) Prefetch(values + ahead * stride, head_size);
+    }
     float* to = panels + static_cast<size_t>(t) * kLanes;
     ForEachVector(head_size, [&](int column, const auto load, auto) {
       if constexpr (Dot::kElementsPerWord == 1) {
@@ -79,7 +99,6 @@ inline void PackValues(const T* values, size_t stride, int count, int head_size,
       to += static_cast<size_t>(words) * kLanes;
     });
   }
-  static_cast<void>(count);
 }
 
 // e^(logit - max) of a row in the logits' place, as the words of the next product; their sum.
@@ -123,18 +142,27 @@ inline void AttendWith(const AttentionArgs& args, const AttentionTask& task, voi
   }
 
   const T* q = static_cast<const T*>(args.q) + head;
+  // A row of q may be the words that it is multiplied by.
+  const bool in_words = sizeof(T) * kPerWord == sizeof(float) && head_size % kPerWord == 0 &&
+                        args.q_stride % kPerWord == 0;
   T* out = static_cast<T*>(args.out) + head;
   const size_t out_stride = static_cast<size_t>(args.heads) * head_size;
   for (int done = 0; done < task.queries; done += kBlockRows) {
     const int rows = task.queries - done < kBlockRows ? task.queries - done : kBlockRows;
     const size_t first = static_cast<size_t>(task.first_query) + done;
-    for (int i = 0; i < rows; ++i) {
+    for (int i = 0; i < rows && !in_words; ++i) {
       PackRow<Dot>(q + (first + i) * args.q_stride, head_size, scratch.query + i * key_words, 1);
+    }
+    const float* query =
+        in_words ? reinterpret_cast<const float*>(q + first * args.q_stride) : scratch.query;
+    const size_t query_stride = in_words ? args.q_stride / kPerWord : key_words;
+    for (int i = rows; i < 2 * rows && done + i < task.queries; ++i) {
+      Prefetch(q + (first + i) * args.q_stride, head_size);
     }
     Floats maxima[kBlockRows];
     for (Floats& max : maxima) max = Broadcast(-__builtin_inff());
-    MultiplyBlock<Dot>(rows, scratch.query, key_words, scratch.key_panels,
-                       scratch.row_stride / kLanes, key_words, [&](int i, int panel, Floats sum) {
+    MultiplyBlock<Dot>(rows, query, query_stride, scratch.key_panels, scratch.row_stride / kLanes,
+                       key_words, [&](int i, int panel, Floats sum) {
                          const Floats logit =
                              sum * args.scale + Load(scratch.bias + panel * kLanes);
                          Store(scratch.logits + i * scratch.row_stride + panel * kLanes, logit);

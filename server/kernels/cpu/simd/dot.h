@@ -5,10 +5,6 @@
 
 #include "server/kernels/cpu/simd/vector.h"
 
-#if defined(__AVX512BF16__)
-#include <immintrin.h>
-#endif
-
 namespace tome::kernels::cpu::TOME_SIMD {
 
 inline constexpr int kBlockRows = TOME_SIMD_BLOCK_ROWS;
@@ -43,18 +39,20 @@ struct BFloat16Dot {
 template <typename Dot, int Rows, int Panels>
 inline void MultiplyPanels(const float* rows, size_t row_stride, const float* panel,
                            size_t panel_stride, int depth, Floats (&sums)[Rows][Panels]) {
-  for (int i = 0; i < Rows; ++i) {
-    for (int v = 0; v < Panels; ++v) sums[i][v] = Floats{};
-  }
+  // Not `sums` itself: the caller takes those by number, so that they would be stored at every word.
+  Floats running[Rows][Panels] = {};
   for (int t = 0; t < depth; ++t) {
     Floats columns[Panels];
     for (int v = 0; v < Panels; ++v)
       columns[v] = Load(panel + v * panel_stride + static_cast<size_t>(t) * kLanes);
     for (int i = 0; i < Rows; ++i) {
       for (int v = 0; v < Panels; ++v) {
-        sums[i][v] = Dot::Accumulate(sums[i][v], rows + i * row_stride + t, columns[v]);
+        running[i][v] = Dot::Accumulate(running[i][v], rows + i * row_stride + t, columns[v]);
       }
     }
+  }
+  for (int i = 0; i < Rows; ++i) {
+    for (int v = 0; v < Panels; ++v) sums[i][v] = running[i][v];
   }
 }
 

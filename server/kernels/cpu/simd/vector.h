@@ -12,6 +12,10 @@
 #include <cstddef>
 #include <cstdint>
 
+#if defined(__AVX512BF16__)
+#include <immintrin.h>
+#endif
+
 #ifndef TOME_SIMD
 #error "TOME_SIMD names the instruction set's namespace"
 #endif
@@ -70,10 +74,14 @@ inline Floats Load(const BFloat16* from) {
 
 // Rounds to the nearest, ties to even; a NaN stays one.
 inline HalfBits ToBFloat16(Floats values) {
+#if defined(__AVX512BF16__)
+  return reinterpret_cast<HalfBits>(_mm512_cvtneps_pbh(values));
+#else
   const Bits bits = reinterpret_cast<Bits>(values);
   const Bits rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
   const Bits quiet = (bits >> 16) | 0x40u;
   return __builtin_convertvector(values == values ? rounded : quiet, HalfBits);
+#endif
 }
 
 inline void Store(float* to, Floats values) { __builtin_memcpy(to, &values, sizeof values); }
@@ -100,16 +108,23 @@ inline void StorePart(T* to, Floats values, int count) {
 
 inline Floats Max(Floats a, Floats b) { return a > b ? a : b; }
 
+// What `join` makes of all lanes, halves first: few steps that wait for each other.
+template <typename Join>
+inline float Reduce(Floats values, const Join& join) {
+  float lanes[kLanes];
+  Store(lanes, values);
+  for (int half = kLanes / 2; half > 0; half /= 2) {
+    for (int i = 0; i < half; ++i) lanes[i] = join(lanes[i], lanes[i + half]);
+  }
+  return lanes[0];
+}
+
 inline float Sum(Floats values) {
-  float sum = 0;
-  for (int i = 0; i < kLanes; ++i) sum += values[i];
-  return sum;
+  return Reduce(values, [](float a, float b) { return a + b; });
 }
 
 inline float Max(Floats values) {
-  float max = values[0];
-  for (int i = 1; i < kLanes; ++i) max = values[i] > max ? values[i] : max;
-  return max;
+  return Reduce(values, [](float a, float b) { return a > b ? a : b; });
 }
 
 // Calls body(column, load, store) for each vector of a row of `width` elements; load(pointer) and
