@@ -81,10 +81,6 @@ FastPass::FastPass(const VitTensors& tensors, c10::ScalarType compute_type)
 
 template <typename Body>
 void FastPass::ForEachTile(std::span<const RowTile> tiles, const Body& body) const {
-  if (!Tiling().tile_a_thread()) {
-    for (const RowTile& tile : tiles) body(tile, ops_);
-    return;
-  }
   threads_(static_cast<int>(tiles.size()), [&](int index, int) {
     const c10::InferenceMode inference;
     body(tiles[index], serial_ops_);

@@ -36,7 +36,7 @@ class Linear {
   // threads. REQUIRES: rows > 0.
   at::Tensor operator()(const at::Tensor& x, Fused fused = Fused::kNone) const;
 
-  // The same of the rows of one RowTile, on the threads that RowTiling says: `x` has padded_rows.
+  // The same of the padded rows of one RowTile, by one of Torch's threads for itself.
   // REQUIRES: not of WithGradients.
   at::Tensor OfTile(const at::Tensor& x, Fused fused = Fused::kNone) const;
   // The first rows of it go to `out` [rows, outputs].

@@ -16,36 +16,31 @@ struct RowTile {
   friend bool operator==(const RowTile&, const RowTile&) = default;
 };
 
-// How rows are cut into tiles, so that a row's bits do not depend on the others and what one layer
-// leaves of a tile is in the cache when the next one reads it. Immutable, thread-safe.
+// How rows are cut into tiles, each of which one thread takes through several layers: what a layer
+// leaves of it is in the thread's cache when the next one reads it, and threads wait for each other
+// only where tokens meet. A row's bits do not depend on the others. Immutable, thread-safe.
 class RowTiling {
  public:
-  // A tile a thread unless MultipliesByOneDnn(), whose products want all of them.
+  // Padded where MultipliesByOneDnn().
   explicit RowTiling(int threads);
-  RowTiling(int threads, bool tile_a_thread);
+  RowTiling(int threads, bool padded);
 
-  // Whether each tile's products run on a thread of their own, many tiles at once. Otherwise one
-  // tile follows another and all threads share a product.
-  bool tile_a_thread() const { return tile_a_thread_; }
-
-  // Ascending, none empty; only the last one is padded, and only for oneDNN.
+  // Ascending, none empty; only the last one is padded.
   std::vector<RowTile> Tiles(int64_t rows) const;
 
-  // Every padded_rows there is, ascending: few, since oneDNN builds a kernel for each number of
-  // rows that it has not seen, which takes as long as the product of a whole block.
+  // Every padded_rows that there is, ascending; none where tiles are not padded. They are few,
+  // since oneDNN builds a kernel for each number of rows that it has not seen, which takes as long
+  // as the product of a whole block.
   std::vector<int> RowCounts() const;
 
  private:
-  // What is left of shared tiles, padded.
-  int64_t Padded(int64_t rows) const;
-
   int threads_;
-  bool tile_a_thread_;
-  int64_t most_;  // rows of a tile
+  bool padded_;
+  int64_t step_;  // a tile's rows are a multiple of it, the last one's aside
 };
 
 // Rows that packed tokens need behind the last, so that every tile can be padded.
-inline constexpr int kSpareRows = 240;
+inline constexpr int kSpareRows = 7;
 
 }  // namespace tome
 
