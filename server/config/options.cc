@@ -111,9 +111,11 @@ absl::Status CheckDevice(absl::string_view text) {
 }
 
 absl::Status CheckDtype(absl::string_view text) {
-  if (text == "float32" || text == "float16" || text == "bfloat16") return absl::OkStatus();
+  for (const char* dtype : {"auto", "float32", "float16", "bfloat16"}) {
+    if (text == dtype) return absl::OkStatus();
+  }
   return absl::InvalidArgumentError(
-      absl::StrCat("\"", text, "\" is not a dtype, use float32, float16 or bfloat16"));
+      absl::StrCat("\"", text, "\" is not a dtype, use auto, float32, float16 or bfloat16"));
 }
 
 absl::Status CheckLogLevel(absl::string_view text) {
@@ -217,9 +219,11 @@ std::vector<Option> MakeOptions() {
             "Where to compute: cpu, cuda (the first GPU), cuda:N or cuda:all, which serves each "
             "model on every GPU."},
            &C::device, CheckDevice),
-      Text({"dtype", "Models", "DTYPE",
-            "What to compute in: float32, bfloat16, or on GPUs float16."},
-           &C::dtype, CheckDtype),
+      Text(
+          {"dtype", "Models", "DTYPE",
+           "What to compute in: auto (bfloat16 where the processor or GPU has instructions for it, "
+           "else float32), float32, bfloat16, or on GPUs float16."},
+          &C::dtype, CheckDtype),
       Text({"cuda-module", "Models", "FILE",
             "libtome_cuda.so, the engine on GPUs. Empty: beside this program."},
            &C::cuda_module, Anything),

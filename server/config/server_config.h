@@ -33,7 +33,7 @@ struct ServerConfig {
   std::string device = "cpu";                     // "cuda", "cuda:N", "cuda:all"
   std::string cuda_module;  // a file; empty: libtome_cuda.so beside the program
   int cuda_graphs = 64;     // of a model on a GPU
-  std::string dtype = "float32";
+  std::string dtype = "auto";
   MergeSchedule default_schedule;                          // --default-r
   absl::Duration model_poll_interval = absl::Seconds(10);  // 0: directories are not looked at
 

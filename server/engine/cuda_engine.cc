@@ -178,7 +178,8 @@ class CudaEngine final : public Engine {
 absl::StatusOr<std::unique_ptr<Engine>> LoadCudaEngine(const cuda::Table& module,
                                                        const Checkpoint& checkpoint,
                                                        const CudaEngineOptions& options) {
-  TOME_ASSIGN_OR_RETURN(const cuda::ElementType type, ElementTypeOf(options.dtype));
+  const std::string dtype = options.dtype == "auto" ? "bfloat16" : options.dtype;
+  TOME_ASSIGN_OR_RETURN(const cuda::ElementType type, ElementTypeOf(dtype));
   const std::string device = absl::StrCat("cuda:", options.device);
   cuda::Message message;
   cuda::DeviceFacts gpu;
@@ -193,7 +194,7 @@ absl::StatusOr<std::unique_ptr<Engine>> LoadCudaEngine(const cuda::Table& module
   cuda::Session* session = nullptr;
   TOME_RETURN_IF_ERROR(
       ToStatus(module.load(&model, &weights, &module_options, &session, &message), message));
-  ModelFacts facts = FactsOf(checkpoint, options.dtype, device);
+  ModelFacts facts = FactsOf(checkpoint, dtype, device);
   facts.concurrent_runs = options.concurrent_runs;
   LogInfo("GPU ready", {{"device", device},
                         {"name", gpu.name},

@@ -14,7 +14,7 @@ namespace tome {
 
 struct CudaEngineOptions {
   int device = 0;
-  std::string dtype = "float32";  // "float16", "bfloat16"
+  std::string dtype = "float32";  // "float16", "bfloat16"; "auto" is the last one
   int max_images = 1;             // of a batch: the device's memory is sized by it once
   int concurrent_runs = 2;        // the copy of one batch overlaps the pass of another
   int max_graphs = 64;            // plans that recur, kept as CUDA graphs

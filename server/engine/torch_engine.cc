@@ -164,12 +164,14 @@ absl::StatusOr<std::unique_ptr<Engine>> LoadTorchEngine(const TorchEngineOptions
 
 absl::StatusOr<std::unique_ptr<Engine>> LoadTorchEngine(const Checkpoint& checkpoint,
                                                         const TorchEngineOptions& options) {
-  TOME_ASSIGN_OR_RETURN(const c10::ScalarType compute_type, ComputeType(options.dtype));
+  const std::string dtype =
+      options.dtype != "auto" ? options.dtype : (HasFastBFloat16() ? "bfloat16" : "float32");
+  TOME_ASSIGN_OR_RETURN(const c10::ScalarType compute_type, ComputeType(dtype));
   std::unique_ptr<Engine> engine;
   TOME_RETURN_IF_ERROR(CatchAll(absl::InternalError("the weights could not be loaded"), [&] {
     const c10::InferenceMode inference;
     SetThreads(options.compute_threads);
-    auto loaded = std::make_unique<TorchEngine>(FactsOf(checkpoint, options.dtype, "cpu"),
+    auto loaded = std::make_unique<TorchEngine>(FactsOf(checkpoint, dtype, "cpu"),
                                                 checkpoint.tensors, compute_type);
     if (options.warm_up) loaded->WarmUp();
     engine = std::move(loaded);

@@ -12,8 +12,9 @@
 namespace tome {
 
 struct TorchEngineOptions {
-  std::string directory;          // a checkpoint: model/checkpoint.h
-  std::string dtype = "float32";  // or "bfloat16"
+  std::string directory;  // a checkpoint: model/checkpoint.h
+  // "float32", "bfloat16", or "auto", which is the faster one on this processor.
+  std::string dtype = "float32";
   // Torch's threads. They belong to the process: every engine in it must ask for the same number.
   int compute_threads = 1;
   // Has oneDNN build its kernels while the model loads: seconds now, so that no request waits for

@@ -63,6 +63,7 @@ at::Tensor Widened(const at::Tensor& x) { return x.to(kFloat); }
 }  // namespace
 
 bool HasBFloat16() { return HasAvx512(); }
+bool HasFastBFloat16() { return HasAvx512() && __builtin_cpu_supports("avx512bf16"); }
 bool MultipliesByOneDnn() { return HasAvx512(); }
 
 Linear::Linear(const at::Tensor& weight, const at::Tensor& bias) {

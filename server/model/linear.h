@@ -12,6 +12,9 @@ namespace tome {
 // multiplies the same numbers as float32, which is slower than a float32 model.
 bool HasBFloat16();
 
+// Whether it has instructions for that, so that bfloat16 is faster than float32.
+bool HasFastBFloat16();
+
 // Whether layers are multiplied by oneDNN: with AVX-512, where a row of a product has the same bits
 // whatever the number of rows above one. oneDNN's kernel for AVX2 sums a row in an order that
 // depends on the others, so that the project's own kernel takes its place.

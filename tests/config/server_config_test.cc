@@ -55,7 +55,7 @@ TEST(ParseCommandLineTest, AModelIsEnoughAndTheRestIsDefault) {
   ASSERT_EQ(config.models.size(), 1u);
   EXPECT_EQ(config.models[0].name, "vit-s16");
   EXPECT_EQ(config.models[0].directory, "/models/vit-s16/");
-  EXPECT_EQ(config.models[0].dtype, "float32");
+  EXPECT_EQ(config.models[0].dtype, "auto");
   EXPECT_EQ(config.models[0].default_schedule.PerBlockMerges(2), (std::vector<int>{0, 0}));
   for (const Option& option : Options()) {
     if (option.name != "model") {
@@ -168,7 +168,7 @@ TEST(ParseCommandLineTest, ASectionServesAModelAndOverridesTheServersSettings) {
   EXPECT_EQ(config.models[0].dtype, "bfloat16");
   EXPECT_EQ(config.models[0].default_schedule.PerBlockMerges(2), (std::vector<int>{32, 0}));
   EXPECT_EQ(config.models[1].name, "base.v2");
-  EXPECT_EQ(config.models[1].dtype, "float32");
+  EXPECT_EQ(config.models[1].dtype, "auto");
   EXPECT_EQ(config.models[1].default_schedule.PerBlockMerges(2), (std::vector<int>{4, 4}));
 }
 
@@ -343,7 +343,7 @@ TEST(ParseCommandLineTest, ADeviceOrDtypeThatThereIsNotIsNamed) {
     EXPECT_TRUE(ParseCommandLine({"--model=/m", "--dtype=float16", "--device=" + device}, {}).ok());
   }
   EXPECT_THAT(ErrorOf({"--model=/m", "--dtype=float64"}),
-              HasSubstr("use float32, float16 or bfloat16"));
+              HasSubstr("use auto, float32, float16 or bfloat16"));
 }
 
 TEST(ParseCommandLineTest, AServicesVariablesOfKubernetesAreExplained) {

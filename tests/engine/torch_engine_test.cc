@@ -212,6 +212,12 @@ TEST_F(TorchEngineTest, FailsItsSelfTestWhereWeightsAreNotFinite) {
                                 "is not finite"));
 }
 
+TEST_F(TorchEngineTest, ChoosesBFloat16WhereTheProcessorHasInstructionsForIt) {
+  const bool has = __builtin_cpu_supports("avx512bf16");
+
+  EXPECT_EQ(Load("auto")->facts().dtype, has ? "bfloat16" : "float32");
+}
+
 TEST_F(TorchEngineTest, RefusesADtypeItDoesNotCompute) {
   const absl::Status status = TryLoad("float16").status();
 
