@@ -39,7 +39,8 @@ struct BFloat16Dot {
 template <typename Dot, int Rows, int Panels>
 inline void MultiplyPanels(const float* rows, size_t row_stride, const float* panel,
                            size_t panel_stride, int depth, Floats (&sums)[Rows][Panels]) {
-  // Not `sums` itself: the caller takes those by number, so that they would be stored at every word.
+  // Not `sums` itself: the caller takes those by number, so that they would be stored at every
+  // word.
   Floats running[Rows][Panels] = {};
   for (int t = 0; t < depth; ++t) {
     Floats columns[Panels];
