@@ -29,6 +29,10 @@ if (($# == 0)); then
   rm -f "$lines"
 fi
 
+# bfloat16 where the processor multiplies it: elsewhere every peer computes float32 anyway.
+dtypes=(float32)
+if grep -q avx512_bf16 /proc/cpuinfo; then dtypes+=(bfloat16); fi
+
 python=.deps/bench/bin/python
 install() {
   deploy/setup.sh libbenchmark-dev libgmock-dev libgtest-dev linux-perf python3-venv
@@ -43,13 +47,13 @@ install() {
 
 peers() {
   if $short; then
-    "$python" tests/bench/cpu_peers.py "$lines" --models Ti/16 --rounds 1 --seconds 0.1
+    "$python" tests/bench/cpu_peers.py "$lines" --dtype "${dtypes[@]}" --models Ti/16 --rounds 1 --seconds 0.1
   else
-    "$python" tests/bench/cpu_peers.py "$lines"
+    "$python" tests/bench/cpu_peers.py "$lines" --dtype "${dtypes[@]}"
   fi
 }
 
-profile() { "$python" tests/bench/cpu_profile.py "$lines"; }
+profile() { "$python" tests/bench/cpu_profile.py "$lines" --dtype "${dtypes[@]}"; }
 
 server() {
   if $short; then

@@ -35,6 +35,8 @@ sys.path.insert(0, str(ROOT / "tests/testing"))
 from tome_server import BINARIES, Server  # noqa: E402
 
 CORES = len(os.sched_getaffinity(0))
+# The server's default.
+DTYPE = "bfloat16" if "avx512_bf16" in pathlib.Path("/proc/cpuinfo").read_text() else "float32"
 
 
 def checkpoint():
@@ -249,7 +251,7 @@ def measure(out, options):
         print(json.dumps({"kind": kind} | entry), file=out, flush=True)
 
     with contextlib.ExitStack() as running:
-        engine = Worker("engine", directory, "float32", CORES, pixels)
+        engine = Worker("engine", directory, DTYPE, CORES, pixels)
         running.callback(engine.close)
         tome = Tome(directory, options)
         running.callback(tome.close)
