@@ -22,6 +22,8 @@ NOT_RUN = {
     "import timm": "needs a network; tests/parity saves models this way, without the trained weights",
     "build/release/bin/tome-server --model vit-s16=vit-s16 --device cuda": "needs a GPU; tests/integration/test_cuda.py",
     "cmake --build --preset release --target tome-lab": "trains for long; tests/integration/test_lab.py does not",
+    "build/release/bin/tome-lab ablate": "needs a trained checkpoint to say anything; tests/integration/test_lab.py",
+    "build/release/bin/tome evaluate": "needs a folder with labels; tests/integration/test_measuring.py",
     "cmake --preset release": "test_an_example_runs installs the library this way, into another prefix",
     "find_package(tome": "is part of tests/package",
     "pip install ./client/python": "conftest.py builds the same wheel",
