@@ -15,8 +15,6 @@ constexpr int64_t kOwnStep = 6;
 constexpr int64_t kMost = 144;
 static_assert(kMost % kOneDnnStep == 0 && kMost % kOwnStep == 0);
 
-int64_t RoundUp(int64_t rows, int64_t step) { return (rows + step - 1) / step * step; }
-
 }  // namespace
 
 RowTiling::RowTiling(int threads) : RowTiling(threads, MultipliesByOneDnn()) {}
@@ -25,14 +23,16 @@ RowTiling::RowTiling(int threads, bool padded)
     : threads_(threads), padded_(padded), step_(padded ? kOneDnnStep : kOwnStep) {}
 
 std::vector<RowTile> RowTiling::Tiles(int64_t rows) const {
-  // As few rounds as there can be, and the same work for each thread in each of them.
-  const int64_t rounds = std::max<int64_t>(1, (rows + kMost * threads_ - 1) / (kMost * threads_));
-  const int64_t full = RoundUp((rows + rounds * threads_ - 1) / (rounds * threads_), step_);
+  // As few rounds as there can be, and in each of them the same work for each thread, to a step.
+  const int64_t rounds = (rows + kMost * threads_ - 1) / (kMost * threads_);
+  const int64_t steps = (rows + step_ - 1) / step_;
+  const int64_t count = std::min(rounds * threads_, steps);
   std::vector<RowTile> tiles;
-  for (int64_t first = 0; first < rows; first += full) {
-    const int64_t own = std::min(full, rows - first);
-    tiles.push_back(
-        {.first = first, .rows = own, .padded_rows = padded_ ? RoundUp(own, step_) : own});
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t first = steps * i / count * step_;
+    const int64_t end = steps * (i + 1) / count * step_;
+    const int64_t own = std::min(end, rows) - first;
+    tiles.push_back({.first = first, .rows = own, .padded_rows = padded_ ? end - first : own});
   }
   return tiles;
 }

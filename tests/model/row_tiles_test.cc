@@ -14,8 +14,9 @@ using ::testing::IsEmpty;
 TEST(RowTilesTest, GiveEachThreadTheSameWork) {
   const RowTiling tiling(/*threads=*/2, /*padded=*/false);
 
-  EXPECT_THAT(tiling.Tiles(197), ElementsAre(RowTile{.first = 0, .rows = 102, .padded_rows = 102},
-                                             RowTile{.first = 102, .rows = 95, .padded_rows = 95}));
+  EXPECT_THAT(tiling.Tiles(197),
+              ElementsAre(RowTile{.first = 0, .rows = 96, .padded_rows = 96},
+                          RowTile{.first = 96, .rows = 101, .padded_rows = 101}));
   EXPECT_EQ(tiling.Tiles(8 * 197).size(), 12u);
   EXPECT_THAT(tiling.Tiles(1), ElementsAre(RowTile{.first = 0, .rows = 1, .padded_rows = 1}));
   EXPECT_THAT(tiling.Tiles(0), IsEmpty());
@@ -24,8 +25,9 @@ TEST(RowTilesTest, GiveEachThreadTheSameWork) {
 TEST(RowTilesTest, ThatArePaddedAreSoBehindTheLastRow) {
   const RowTiling tiling(/*threads=*/2, /*padded=*/true);
 
-  EXPECT_THAT(tiling.Tiles(197), ElementsAre(RowTile{.first = 0, .rows = 104, .padded_rows = 104},
-                                             RowTile{.first = 104, .rows = 93, .padded_rows = 96}));
+  EXPECT_THAT(tiling.Tiles(197),
+              ElementsAre(RowTile{.first = 0, .rows = 96, .padded_rows = 96},
+                          RowTile{.first = 96, .rows = 101, .padded_rows = 104}));
   EXPECT_THAT(tiling.Tiles(1), ElementsAre(RowTile{.first = 0, .rows = 1, .padded_rows = 8}));
   EXPECT_THAT(tiling.Tiles(0), IsEmpty());
 }
