@@ -52,6 +52,13 @@ Passes& PassesOf(const BenchModel& model, c10::ScalarType type) {
   return *passes;
 }
 
+// kWhole: the fast pass with the last block for every row, as for final tokens or a merge map.
+enum class Kind { kFast, kWhole, kReference };
+
+std::string NameOf(Kind kind) {
+  return kind == Kind::kFast ? "fast" : (kind == Kind::kWhole ? "whole" : "reference");
+}
+
 // Constant r; below 0: images of r = 0, 4, 8, 16 side by side.
 constexpr int kMixed = -1;
 
@@ -67,7 +74,7 @@ MergePlan PlanOf(const VitDescription& vit, int images, int r) {
 }
 
 void RunPass(benchmark::State& state, const BenchModel& model, c10::ScalarType type, int images,
-             int r, bool fast) {
+             int r, Kind kind) {
   const c10::InferenceMode inference;
   Passes& passes = PassesOf(model, type);
   const VitDescription& vit = passes.checkpoint.vit();
@@ -79,8 +86,9 @@ void RunPass(benchmark::State& state, const BenchModel& model, c10::ScalarType t
   const std::vector<VitPooling> pooling(images, vit.pooling);
   const at::Tensor tensor = at::randint(256, {images, 224, 224, 3}, c10::ScalarType::Byte);
   for (auto _ : state) {
-    if (fast) {
-      benchmark::DoNotOptimize(passes.fast.Run(batch, plan, pooling, false).embeddings.data());
+    if (kind != Kind::kReference) {
+      benchmark::DoNotOptimize(
+          passes.fast.Run(batch, plan, pooling, kind == Kind::kWhole).embeddings.data());
     } else {
       benchmark::DoNotOptimize(
           passes.reference.Run(passes.reference.NormalizePixels(tensor), plan).embeddings.data());
@@ -158,11 +166,10 @@ int Register() {
             ->UseRealTime()
             ->Unit(benchmark::kMillisecond);
         for (const int r : {0, 8, 13, 16, kMixed}) {
-          for (const bool fast : {true, false}) {
-            const std::string name =
-                absl::StrCat(fast ? "fast/" : "reference/", suffix, "/batch:", images,
-                             "/r:", r == kMixed ? "mixed" : absl::StrCat(r));
-            benchmark::RegisterBenchmark(name.c_str(), RunPass, model, type, images, r, fast)
+          for (const Kind kind : {Kind::kFast, Kind::kWhole, Kind::kReference}) {
+            const std::string name = absl::StrCat(NameOf(kind), "/", suffix, "/batch:", images,
+                                                  "/r:", r == kMixed ? "mixed" : absl::StrCat(r));
+            benchmark::RegisterBenchmark(name.c_str(), RunPass, model, type, images, r, kind)
                 ->UseRealTime()
                 ->Unit(benchmark::kMillisecond);
           }
