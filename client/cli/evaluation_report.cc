@@ -78,17 +78,17 @@ std::string Plot(const std::string& x_title, const std::string& y_title,
   constexpr double kWidth = 460.0;
   constexpr double kHeight = 300.0;
   constexpr double kMargin = 56.0;
-  const auto [left, right] = std::ranges::minmax_element(points, {}, &Point::x);
-  const auto [low, high] = std::ranges::minmax_element(points, {}, &Point::y);
+  const auto across = std::ranges::minmax_element(points, {}, &Point::x);
+  const auto up = std::ranges::minmax_element(points, {}, &Point::y);
   // One value alone lies in the middle.
   const auto place = [](double value, double from, double to) {
     return to > from ? (value - from) / (to - from) : 0.5;
   };
   const auto x = [&](const Point& point) {
-    return kMargin + place(point.x, left->x, right->x) * (kWidth - 2 * kMargin);
+    return kMargin + place(point.x, across.min->x, across.max->x) * (kWidth - 2 * kMargin);
   };
   const auto y = [&](const Point& point) {
-    return kHeight - kMargin - place(point.y, low->y, high->y) * (kHeight - 2 * kMargin);
+    return kHeight - kMargin - place(point.y, up.min->y, up.max->y) * (kHeight - 2 * kMargin);
   };
   std::string svg = absl::StrFormat(
       "<svg viewBox=\"0 0 %.0f %.0f\" width=\"%.0f\" height=\"%.0f\">"
@@ -112,8 +112,8 @@ std::string Plot(const std::string& x_title, const std::string& y_title,
       &svg,
       "<text x=\"%.0f\" y=\"%.0f\">%s, %.4g to %.4g</text><text x=\"%.0f\" y=\"16\">%s, %.4g to "
       "%.4g</text></svg>\n",
-      kMargin / 2, kHeight - 8, Escaped(x_title), left->x, right->x, kMargin / 2, Escaped(y_title),
-      low->y, high->y);
+      kMargin / 2, kHeight - 8, Escaped(x_title), across.min->x, across.max->x, kMargin / 2,
+      Escaped(y_title), up.min->y, up.max->y);
   return svg;
 }
 
