@@ -53,7 +53,13 @@ peers() {
   fi
 }
 
-profile() { "$python" tests/bench/cpu_profile.py "$lines" --dtype "${dtypes[@]}"; }
+profile() {
+  if $short; then
+    "$python" tests/bench/cpu_profile.py "$lines" --dtype "${dtypes[@]}" --models Ti/16 --batches 1 --seconds 1
+  else
+    "$python" tests/bench/cpu_profile.py "$lines" --dtype "${dtypes[@]}"
+  fi
+}
 
 server() {
   if $short; then
