@@ -2,7 +2,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include <atomic>
 #include <filesystem>
@@ -19,6 +18,7 @@
 #include "tests/testing/gate.h"
 #include "tests/testing/metric_value.h"
 #include "tests/testing/outcome.h"
+#include "tests/testing/temporary_directory.h"
 
 namespace tome {
 namespace {
@@ -32,22 +32,17 @@ constexpr absl::Duration kPoll = absl::Seconds(10);
 // that says "bad" cannot be loaded.
 class ModelStoreTest : public ::testing::Test {
  protected:
-  ModelStoreTest() { EXPECT_NE(mkdtemp(root_.data()), nullptr); }
-
   ~ModelStoreTest() override {
     store_.reset();
     decode_pool_.reset();
-    std::filesystem::remove_all(root_);
   }
 
-  std::string Directory(const std::string& model) const { return root_ + "/" + model; }
+  std::string Directory(const std::string& model) const { return root_ / model; }
 
   // A new file under the name, as `mv` puts it there.
   void Write(const std::string& model, const std::string& weights) {
-    std::filesystem::create_directories(Directory(model));
-    const std::string path = Directory(model) + "/weights";
-    std::ofstream(path + ".new") << weights;
-    std::filesystem::rename(path + ".new", path);
+    std::filesystem::rename(root_.Write(model + "/weights.new", weights),
+                            Directory(model) + "/weights");
   }
 
   void MakeStore(const std::vector<std::string>& models, absl::Duration poll = kPoll) {
@@ -105,7 +100,7 @@ class ModelStoreTest : public ::testing::Test {
     while (Reloads(model, result) < count) std::this_thread::yield();
   }
 
-  std::string root_ = testing::TempDir() + "/model_store_XXXXXX";
+  TemporaryDirectory root_;
   const std::vector<uint8_t> pixels_ = std::vector<uint8_t>(8 * 8 * 3, 'x');
   std::function<void()> on_run_;
   FakeClock clock_;

@@ -9,8 +9,8 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/client/fake_server.h"
-#include "tests/client/temporary_folder.h"
 #include "tests/client/tome_process.h"
+#include "tests/testing/temporary_directory.h"
 
 namespace tome::client {
 namespace {
@@ -43,7 +43,7 @@ TEST(CliBenchTest, SendsAllPicturesAndTellsWhatCameBack) {
                ? FakeServer::Error(grpc::StatusCode::INVALID_ARGUMENT, "no picture")
                : Embedded();
   });
-  TemporaryFolder folder;
+  TemporaryDirectory folder;
   folder.Write("photos/a.jpg", "good");
   folder.Write("photos/b.jpg", "bad");
 
@@ -72,7 +72,7 @@ TEST(CliBenchTest, SendsAllPicturesAndTellsWhatCameBack) {
 
 TEST(CliBenchTest, AnOpenLoopOverOneStreamMixesR) {
   FakeServer server([](const EmbedRequest&, int) { return Embedded(); });
-  TemporaryFolder folder;
+  TemporaryDirectory folder;
 
   const auto result =
       TomeProcess::Run(server.address(), ShortRun({folder.Write("a.jpg", "picture"), "--rate",
@@ -92,7 +92,7 @@ TEST(CliBenchTest, AnOpenLoopOverOneStreamMixesR) {
 
 TEST(CliBenchTest, ARefusedPictureIsCountedAndNotSentAgain) {
   FakeServer server([](const EmbedRequest&, int) { return FakeServer::Full("1"); });
-  TemporaryFolder folder;
+  TemporaryDirectory folder;
 
   const auto result =
       TomeProcess::Run(server.address(), ShortRun({folder.Write("a.jpg", "picture"), "--json"}));
@@ -106,7 +106,7 @@ TEST(CliBenchTest, ARefusedPictureIsCountedAndNotSentAgain) {
 
 TEST(CliBenchTest, AnInterruptEndsIt) {
   FakeServer server([](const EmbedRequest&, int) { return FakeServer::Never(); });
-  TemporaryFolder folder;
+  TemporaryDirectory folder;
 
   TomeProcess tome(server.address(), {"bench", folder.Write("a.jpg", "picture")});
   server.AwaitCalls(8);
@@ -119,7 +119,7 @@ TEST(CliBenchTest, AnInterruptEndsIt) {
 
 TEST(CliBenchTest, WhatCannotBeMeasuredIsAUsageError) {
   FakeServer server([](const EmbedRequest&, int) { return Embedded(); });
-  TemporaryFolder folder;
+  TemporaryDirectory folder;
   const std::string picture = folder.Write("a.jpg", "picture");
   const auto run = [&](const std::vector<std::string>& words) {
     return TomeProcess::Run(server.address(), words);

@@ -10,8 +10,8 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/client/fake_server.h"
-#include "tests/client/temporary_folder.h"
 #include "tests/client/tome_process.h"
+#include "tests/testing/temporary_directory.h"
 
 namespace tome::client {
 namespace {
@@ -41,7 +41,7 @@ FakeServer::Reply AnswerAngle(const EmbedRequest& request, int call) {
 
 TEST(CliCompareTest, ShowsTokensTimeAndCosineOfEachR) {
   FakeServer server([](const EmbedRequest& request, int) { return AnswerAngle(request, 0); });
-  TemporaryFolder folder;
+  TemporaryDirectory folder;
   const std::string picture = folder.Write("a.jpg", "picture");
 
   const auto result = TomeProcess::Run(server.address(), {"compare", picture, "--r", "0,8,16"});
@@ -62,7 +62,7 @@ TEST(CliCompareTest, ShowsTokensTimeAndCosineOfEachR) {
 
 TEST(CliCompareTest, ComparesWithTheExactEmbeddingEvenIfItIsNotAskedFor) {
   FakeServer server([](const EmbedRequest& request, int) { return AnswerAngle(request, 0); });
-  TemporaryFolder folder;
+  TemporaryDirectory folder;
 
   const auto result = TomeProcess::Run(
       server.address(), {"--json", "compare", folder.Write("a.jpg", "picture"), "--r", "60,30"});
@@ -78,7 +78,7 @@ TEST(CliCompareTest, ComparesWithTheExactEmbeddingEvenIfItIsNotAskedFor) {
 
 TEST(CliCompareTest, TakesTheMedianTimeOfTheRepetitions) {
   FakeServer server(AnswerAngle);
-  TemporaryFolder folder;
+  TemporaryDirectory folder;
 
   const auto result = TomeProcess::Run(
       server.address(),
@@ -91,7 +91,7 @@ TEST(CliCompareTest, TakesTheMedianTimeOfTheRepetitions) {
 
 TEST(CliCompareTest, ListsFilesThatFailAndGoesOn) {
   FakeServer server([](const EmbedRequest& request, int) { return AnswerAngle(request, 0); });
-  TemporaryFolder folder;
+  TemporaryDirectory folder;
   folder.Write("a.jpg", "bad");
   folder.Write("b.jpg", "picture");
 

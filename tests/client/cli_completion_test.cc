@@ -9,8 +9,8 @@
 
 #include "absl/strings/str_split.h"
 
-#include "tests/client/temporary_folder.h"
 #include "tests/client/tome_process.h"
+#include "tests/testing/temporary_directory.h"
 
 namespace tome::client {
 namespace {
@@ -44,7 +44,7 @@ class CliCompletionTest : public ::testing::Test {
                "\"${COMPREPLY[@]}\"'");
   }
 
-  TemporaryFolder folder_;
+  TemporaryDirectory folder_;
 };
 
 TEST_F(CliCompletionTest, BashCompletesCommandsAndTheirOptions) {

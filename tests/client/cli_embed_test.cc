@@ -11,8 +11,8 @@
 
 #include "tests/client/fake_server.h"
 #include "tests/client/npy.h"
-#include "tests/client/temporary_folder.h"
 #include "tests/client/tome_process.h"
+#include "tests/testing/temporary_directory.h"
 
 namespace tome::client {
 namespace {
@@ -62,7 +62,7 @@ std::vector<std::string> Paths(const std::vector<json>& lines) {
 
 TEST(CliEmbedTest, PrintsAJsonLineForAPicture) {
   FakeServer server(AnswerNumbers);
-  TemporaryFolder folder;
+  TemporaryDirectory folder;
   const std::string picture = folder.Write("a.jpg", "7");
 
   const auto result = TomeProcess::Run(server.address(), {"embed", picture, "--r", "8"});
@@ -84,7 +84,7 @@ TEST(CliEmbedTest, PrintsAJsonLineForAPicture) {
 
 TEST(CliEmbedTest, WritesANumpyFileAndThePathsOfItsRows) {
   FakeServer server(AnswerNumbers);
-  TemporaryFolder folder;
+  TemporaryDirectory folder;
   const std::string a = folder.Write("a.jpg", "1.5");
   const std::string b = folder.Write("b.png", "-2");
   const std::string out = folder / "out.npy";
@@ -107,7 +107,7 @@ TEST(CliEmbedTest, KeepsTheOrderOfTheFilesWhateverTheOrderOfTheAnswers) {
     if (request.input().encoded() == "0") reply.after_calls = 8;
     return reply;
   });
-  TemporaryFolder folder;
+  TemporaryDirectory folder;
   std::vector<std::string> arguments = {"embed", "--concurrency", "2"};
   std::vector<std::string> pictures;
   for (int i = 0; i < 12; ++i) {
@@ -129,7 +129,7 @@ TEST(CliEmbedTest, SendsNothingBeyondTheWindowOfRowsThatWaitForAnEarlierOne) {
     if (request.input().encoded() == "0") reply.after_calls = 9;
     return reply;
   });
-  TemporaryFolder folder;
+  TemporaryDirectory folder;
   for (int i = 0; i < 10; ++i) folder.Write(std::to_string(i) + ".jpg", std::to_string(i));
 
   const auto result = TomeProcess::Run(
@@ -146,7 +146,7 @@ TEST(CliEmbedTest, HasAsManyCallsUnderWayAsConcurrencyAllows) {
     if (call < 5) reply.after_calls = 5;
     return reply;
   });
-  TemporaryFolder folder;
+  TemporaryDirectory folder;
   for (int i = 0; i < 20; ++i) folder.Write(std::to_string(i) + ".jpg", "1");
 
   const auto result =
@@ -158,7 +158,7 @@ TEST(CliEmbedTest, HasAsManyCallsUnderWayAsConcurrencyAllows) {
 
 TEST(CliEmbedTest, LeavesOutFilesThatFailAndListsThemAtTheEnd) {
   FakeServer server(AnswerNumbers);
-  TemporaryFolder folder;
+  TemporaryDirectory folder;
   const std::string good = folder.Write("good.jpg", "1");
   const std::string bad = folder.Write("bad.jpg", "bad");
   const std::string last = folder.Write("last.jpg", "2");
@@ -182,7 +182,7 @@ TEST(CliEmbedTest, LeavesOutFilesThatFailAndListsThemAtTheEnd) {
 
 TEST(CliEmbedTest, TellsFailuresAsJson) {
   FakeServer server(AnswerNumbers);
-  TemporaryFolder folder;
+  TemporaryDirectory folder;
   const std::string good = folder.Write("good.jpg", "1");
   const std::string bad = folder.Write("bad.jpg", "bad");
 
@@ -201,7 +201,7 @@ TEST(CliEmbedTest, TellsFailuresAsJson) {
 
 TEST(CliEmbedTest, TakesThePicturesOfAFolderInOrderAndOfSubfoldersIfAsked) {
   FakeServer server(AnswerNumbers);
-  TemporaryFolder folder;
+  TemporaryDirectory folder;
   const std::string b = folder.Write("b.jpg", "1");
   const std::string a = folder.Write("a.JPEG", "1");
   const std::string c = folder.Write("deep/er/c.png", "1");
@@ -218,7 +218,7 @@ TEST(CliEmbedTest, TakesThePicturesOfAFolderInOrderAndOfSubfoldersIfAsked) {
 
 TEST(CliEmbedTest, SaysWhenAFolderHoldsNoPicture) {
   FakeServer server(AnswerNumbers);
-  TemporaryFolder folder;
+  TemporaryDirectory folder;
   folder.Write("deep/a.jpg", "1");
 
   const auto result = TomeProcess::Run(server.address(), {"embed", folder.path()});
@@ -229,7 +229,7 @@ TEST(CliEmbedTest, SaysWhenAFolderHoldsNoPicture) {
 
 TEST(CliEmbedTest, SendsTheScheduleTheVectorsFormAndTheDigestOfTheRun) {
   FakeServer server(AnswerNumbers);
-  TemporaryFolder folder;
+  TemporaryDirectory folder;
   const std::string picture = folder.Write("a.jpg", "1");
 
   for (const std::vector<std::string>& schedule :
@@ -259,7 +259,7 @@ TEST(CliEmbedTest, ComesBackWhenTheServerSaysSo) {
   FakeServer server([](const EmbedRequest& request, int call) {
     return call < 3 ? FakeServer::Full("1") : AnswerNumber(request);
   });
-  TemporaryFolder folder;
+  TemporaryDirectory folder;
   const std::string picture = folder.Write("a.jpg", "1");
 
   const auto result = TomeProcess::Run(server.address(), {"embed", picture});
@@ -272,7 +272,7 @@ TEST(CliEmbedTest, EndsCleanlyWhenInterrupted) {
   FakeServer server([](const EmbedRequest& request, int call) {
     return call < 2 ? AnswerNumber(request) : FakeServer::Never();
   });
-  TemporaryFolder folder;
+  TemporaryDirectory folder;
   for (int i = 0; i < 5; ++i) folder.Write(std::to_string(i) + ".jpg", std::to_string(i));
   TomeProcess tome(server.address(), {"embed", folder.path(), "--concurrency", "1", "--timeout",
                                       "1h", "--out", folder / "out.npy"});
@@ -291,7 +291,7 @@ TEST(CliEmbedTest, EndsCleanlyWhenInterrupted) {
 
 TEST(CliEmbedTest, StopsAtAFullDiskAndLeavesTheRowsBeforeReadable) {
   FakeServer server(AnswerNumbers);
-  TemporaryFolder folder;
+  TemporaryDirectory folder;
   for (int i = 100; i < 400; ++i) folder.Write(std::to_string(i) + ".jpg", std::to_string(i));
 
   // A kilobyte holds 112 rows, and the paths of fewer.
@@ -312,7 +312,7 @@ TEST(CliEmbedTest, ExitsWithThreeWhereNoServerAnswers) {
     FakeServer gone(AnswerNumbers);
     address = gone.address();
   }
-  TemporaryFolder folder;
+  TemporaryDirectory folder;
   const std::string picture = folder.Write("a.jpg", "1");
 
   const auto result = TomeProcess::Run(address, {"embed", picture, "--out", folder / "out.npy"});
@@ -324,7 +324,7 @@ TEST(CliEmbedTest, ExitsWithThreeWhereNoServerAnswers) {
 
 TEST(CliEmbedTest, ExitsWithTwoForAWrongCommandLineAndSendsNothing) {
   FakeServer server(AnswerNumbers);
-  TemporaryFolder folder;
+  TemporaryDirectory folder;
   const std::string picture = folder.Write("a.jpg", "1");
 
   for (const std::vector<std::string>& wrong : {std::vector<std::string>{},
@@ -351,7 +351,7 @@ TEST(CliEmbedTest, ExitsWithTwoForAWrongCommandLineAndSendsNothing) {
 
 TEST(CliEmbedTest, AnUnknownModelIsAnErrorOfItsOwn) {
   FakeServer server(AnswerNumbers);
-  TemporaryFolder folder;
+  TemporaryDirectory folder;
 
   const auto result =
       TomeProcess::Run(server.address(), {"embed", folder.Write("a.jpg", "1"), "--model", "other"});

@@ -9,8 +9,8 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/client/fake_server.h"
-#include "tests/client/temporary_folder.h"
 #include "tests/client/tome_process.h"
+#include "tests/testing/temporary_directory.h"
 
 namespace tome::client {
 namespace {
@@ -70,8 +70,8 @@ class CliEvaluateTest : public testing::Test {
   }
 
   FakeServer server_{AnswerAngle};
-  TemporaryFolder pictures_;
-  TemporaryFolder out_;
+  TemporaryDirectory pictures_;
+  TemporaryDirectory out_;
 };
 
 TEST_F(CliEvaluateTest, ComparesEachScheduleWithTheExactEmbeddings) {
@@ -128,7 +128,7 @@ TEST_F(CliEvaluateTest, LeavesOutPicturesThatTheServerRefusesAndListsThem) {
 }
 
 TEST_F(CliEvaluateTest, NeedsTwoPictures) {
-  TemporaryFolder one;
+  TemporaryDirectory one;
   one.Write("10.png", "10");
 
   const auto result = Run({"evaluate", "--images", one.path()});

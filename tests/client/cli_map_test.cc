@@ -8,8 +8,8 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/client/fake_server.h"
-#include "tests/client/temporary_folder.h"
 #include "tests/client/tome_process.h"
+#include "tests/testing/temporary_directory.h"
 
 namespace tome::client {
 namespace {
@@ -55,7 +55,7 @@ std::vector<int> Look(const std::string& file) {
 
 TEST(CliMapTest, WritesThePictureWithItsMergedPatches) {
   FakeServer server(AnswerMap);
-  TemporaryFolder folder;
+  TemporaryDirectory folder;
   const std::string out = folder.path() + "/map.png";
 
   const auto result = TomeProcess::Run(
@@ -70,7 +70,7 @@ TEST(CliMapTest, WritesThePictureWithItsMergedPatches) {
 
 TEST(CliMapTest, ShowsAnEarlierBlockByMergingNothingBehindIt) {
   FakeServer server(AnswerMap);
-  TemporaryFolder folder;
+  TemporaryDirectory folder;
 
   const auto result =
       TomeProcess::Run(server.address(), {"map", folder.Write("a.jpg", "picture"), "--block", "2",
@@ -84,7 +84,7 @@ TEST(CliMapTest, ShowsAnEarlierBlockByMergingNothingBehindIt) {
 
 TEST(CliMapTest, TellsWhatIsWrongWithItsOptions) {
   FakeServer server(AnswerMap);
-  TemporaryFolder folder;
+  TemporaryDirectory folder;
   const std::string picture = folder.Write("a.jpg", "picture");
   const auto run = [&](const std::vector<std::string>& options) {
     std::vector<std::string> arguments = {"map", picture};

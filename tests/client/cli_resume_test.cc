@@ -11,8 +11,8 @@
 
 #include "tests/client/fake_server.h"
 #include "tests/client/npy.h"
-#include "tests/client/temporary_folder.h"
 #include "tests/client/tome_process.h"
+#include "tests/testing/temporary_directory.h"
 
 namespace tome::client {
 namespace {
@@ -93,7 +93,7 @@ class CliResumeTest : public ::testing::TestWithParam<std::string> {
     return rows;
   }
 
-  TemporaryFolder folder_;
+  TemporaryDirectory folder_;
   std::vector<Row> all_;
 };
 

@@ -8,8 +8,8 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/client/fake_server.h"
-#include "tests/client/temporary_folder.h"
 #include "tests/client/tome_process.h"
+#include "tests/testing/temporary_directory.h"
 
 namespace tome::client {
 namespace {
@@ -45,7 +45,7 @@ class CliSearchTest : public ::testing::Test {
   }
 
   FakeServer server_;
-  TemporaryFolder folder_;
+  TemporaryDirectory folder_;
   std::vector<std::string> pictures_;
 };
 

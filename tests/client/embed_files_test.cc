@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "tests/client/fake_server.h"
-#include "tests/client/temporary_folder.h"
+#include "tests/testing/temporary_directory.h"
 
 namespace tome::client {
 namespace {
@@ -55,7 +55,7 @@ TEST(EmbedFilesTest, BreaksOffWhenTheServerStaysUnavailable) {
                ? FakeServer::Answer({1.0f})
                : FakeServer::Error(grpc::StatusCode::UNAVAILABLE, "gone");
   });
-  TemporaryFolder folder;
+  TemporaryDirectory folder;
   const std::string first = folder.Write("a.jpg", "first");
   std::vector<std::string> files(100, folder.Write("b.jpg", "other"));
   files[0] = first;
@@ -75,7 +75,7 @@ TEST(EmbedFilesTest, WritesTheRowsThatWaitForOneThatIsBrokenOff) {
   FakeServer server([](const EmbedRequest& request, int) {
     return request.input().encoded() == "hangs" ? FakeServer::Never() : FakeServer::Answer({1.0f});
   });
-  TemporaryFolder folder;
+  TemporaryDirectory folder;
   const std::string hangs = folder.Write("a.jpg", "hangs");
   const std::string waits = folder.Write("b.jpg", "waits");
   const std::unique_ptr<Client> client = ConnectWithoutRetries(server);

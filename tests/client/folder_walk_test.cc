@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/client/temporary_folder.h"
+#include "tests/testing/temporary_directory.h"
 
 namespace tome::client {
 namespace {
@@ -31,7 +31,7 @@ std::vector<std::string> Walk(const std::string& folder, bool recursive, size_t 
 }
 
 TEST(FolderWalkTest, GivesPathsInTheirOrderHoweverFewNamesItKeeps) {
-  TemporaryFolder folder;
+  TemporaryDirectory folder;
   std::vector<std::string> paths;
   // A subfolder's '/' is behind '.' and '-' and before letters and digits.
   for (const char* name :
@@ -47,7 +47,7 @@ TEST(FolderWalkTest, GivesPathsInTheirOrderHoweverFewNamesItKeeps) {
 }
 
 TEST(FolderWalkTest, LeavesOutSubfoldersUnlessAskedAndWhatIsNoPicture) {
-  TemporaryFolder folder;
+  TemporaryDirectory folder;
   const std::string picture = folder.Write("b.jpg", "");
   folder.Write("a/a.jpg", "");
   folder.Write("c.txt", "");
@@ -57,7 +57,7 @@ TEST(FolderWalkTest, LeavesOutSubfoldersUnlessAskedAndWhatIsNoPicture) {
 }
 
 TEST(FolderWalkTest, FollowsNoLinkToAFolder) {
-  TemporaryFolder folder;
+  TemporaryDirectory folder;
   const std::string picture = folder.Write("a/b.jpg", "");
   std::filesystem::create_directory_symlink(folder.path(), folder / "a/again");
 
@@ -65,7 +65,7 @@ TEST(FolderWalkTest, FollowsNoLinkToAFolder) {
 }
 
 TEST(FolderWalkTest, TellsOfAFolderThatIsGoneAndGoesOn) {
-  TemporaryFolder folder;
+  TemporaryDirectory folder;
   folder.Write("a/1.jpg", "");
   folder.Write("b/1.jpg", "");
   FolderWalk walk(folder.path(), true);
@@ -81,7 +81,7 @@ TEST(FolderWalkTest, TellsOfAFolderThatIsGoneAndGoesOn) {
 }
 
 TEST(VisitPicturesTest, FindsWhatAWalkGives) {
-  TemporaryFolder folder;
+  TemporaryDirectory folder;
   for (const char* name : {"b.jpg", "a/1.png", "a/2.txt", "a/b/c/1.webp"}) folder.Write(name, "");
   std::filesystem::create_directory_symlink(folder.path(), folder / "a/again");
 

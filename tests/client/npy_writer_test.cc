@@ -6,7 +6,7 @@
 #include <memory>
 
 #include "tests/client/npy.h"
-#include "tests/client/temporary_folder.h"
+#include "tests/testing/temporary_directory.h"
 
 namespace tome::client {
 namespace {
@@ -20,7 +20,7 @@ Embedding WithVector(std::vector<float> vector) {
 }
 
 TEST(NpyWriterTest, ReadsAsEmptyUntilItIsFinished) {
-  TemporaryFolder folder;
+  TemporaryDirectory folder;
   const auto writer = std::move(NpyWriter::Create(folder / "out.npy", 2)).value();
   ASSERT_TRUE(writer->Write("a.jpg", WithVector({1.0f, 2.0f})).ok());
 
@@ -31,7 +31,7 @@ TEST(NpyWriterTest, ReadsAsEmptyUntilItIsFinished) {
 }
 
 TEST(NpyWriterTest, LeavesOutARowThatDoesNotFitAndGoesOn) {
-  TemporaryFolder folder;
+  TemporaryDirectory folder;
   const auto writer = std::move(NpyWriter::Create(folder / "out.npy", 2)).value();
 
   EXPECT_EQ(writer->Write("a.jpg", WithVector({1.0f})).code(), absl::StatusCode::kInvalidArgument);
@@ -45,7 +45,7 @@ TEST(NpyWriterTest, LeavesOutARowThatDoesNotFitAndGoesOn) {
 }
 
 TEST(NpyWriterTest, TellsWhichFileItCannotCreate) {
-  TemporaryFolder folder;
+  TemporaryDirectory folder;
 
   const absl::Status status = NpyWriter::Create(folder / "missing/out.npy", 2).status();
 

@@ -8,8 +8,8 @@
 
 #include "client/client.h"
 #include "tests/client/fake_server.h"
-#include "tests/client/temporary_folder.h"
 #include "tests/client/tome_process.h"
+#include "tests/testing/temporary_directory.h"
 
 namespace tome::client {
 namespace {
@@ -65,7 +65,7 @@ TEST(TlsTest, IsRefusedWithoutItsCertificate) {
 
 TEST(TlsTest, TheCommandLineTakesTheFilesAndTheToken) {
   FakeServer server(AnswerAlways, MutualTls());
-  TemporaryFolder folder;
+  TemporaryDirectory folder;
 
   const auto result = TomeProcess::Run(
       server.address(),
@@ -80,7 +80,7 @@ TEST(TlsTest, TheCommandLineTakesTheFilesAndTheToken) {
 }
 
 TEST(TlsTest, ATokenFileThatHoldsNoOneTokenIsAUsageError) {
-  TemporaryFolder folder;
+  TemporaryDirectory folder;
 
   for (const std::string& file :
        {folder / "missing", folder.Write("empty", "\n"), folder.Write("two", "one\ntwo\n")}) {

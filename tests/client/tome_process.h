@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/client/temporary_folder.h"
+#include "tests/testing/temporary_directory.h"
 
 namespace tome::client {
 
@@ -35,7 +35,7 @@ class TomeProcess {
   }
 
  private:
-  TemporaryFolder folder_;  // of its output
+  TemporaryDirectory folder_;  // of its output
   pid_t pid_ = -1;
 };
 

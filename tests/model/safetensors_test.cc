@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <string_view>
 
 #include "absl/strings/str_cat.h"
 
@@ -17,7 +18,7 @@ using ::testing::HasSubstr;
 
 class SafetensorsTest : public testing::Test {
  protected:
-  absl::StatusOr<SafetensorsFile> Open(absl::string_view bytes) {
+  absl::StatusOr<SafetensorsFile> Open(std::string_view bytes) {
     return SafetensorsFile::Open(directory_.Write("model.safetensors", bytes));
   }
   // Pads the header, as writers do, so that the data begins at a multiple of 8.

@@ -1,10 +1,6 @@
 #include "tests/model/test_checkpoint.h"
 
 #include <bit>
-#include <cstdio>
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
 #include <random>
 
 #include "absl/strings/str_cat.h"
@@ -50,30 +46,6 @@ void AppendElement(float value, const std::string& dtype, std::string* data) {
 }
 
 }  // namespace
-
-TemporaryDirectory::TemporaryDirectory() {
-  path_ = (std::filesystem::temp_directory_path() / "tome_test_XXXXXX").string();
-  if (mkdtemp(path_.data()) == nullptr) {
-    std::perror("mkdtemp");
-    std::abort();
-  }
-}
-
-TemporaryDirectory::~TemporaryDirectory() {
-  std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
-}
-
-std::string TemporaryDirectory::Write(const std::string& name, absl::string_view bytes) const {
-  const std::string path = absl::StrCat(path_, "/", name);
-  std::ofstream file(path, std::ios::binary);
-  file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-  if (!file.flush()) {
-    std::perror(path.c_str());
-    std::abort();
-  }
-  return path;
-}
 
 std::string SafetensorsBytes(absl::string_view header, absl::string_view data) {
   std::string bytes;

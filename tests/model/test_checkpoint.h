@@ -8,23 +8,9 @@
 
 #include "absl/strings/string_view.h"
 
+#include "tests/testing/temporary_directory.h"
+
 namespace tome {
-
-// A folder of its own, removed at the end.
-class TemporaryDirectory {
- public:
-  TemporaryDirectory();
-  ~TemporaryDirectory();
-  TemporaryDirectory(const TemporaryDirectory&) = delete;
-  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-
-  const std::string& path() const { return path_; }
-  // Writes a file into it and returns its path.
-  std::string Write(const std::string& name, absl::string_view bytes) const;
-
- private:
-  std::string path_;
-};
 
 // The bytes of a safetensors file: length, header and data as given, right or wrong.
 std::string SafetensorsBytes(absl::string_view header, absl::string_view data);

@@ -7,13 +7,11 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
-#include <filesystem>
-#include <fstream>
-#include <sstream>
 #include <string>
 
 #include "tests/rpc/loopback_server.h"
 #include "tests/testing/metric_value.h"
+#include "tests/testing/temporary_directory.h"
 
 namespace tome {
 namespace {
@@ -23,25 +21,10 @@ using ::testing::SizeIs;
 
 class CredentialsTest : public testing::Test {
  protected:
-  CredentialsTest() {
-    std::string name = testing::TempDir() + "tome-credentials-XXXXXX";
-    EXPECT_NE(mkdtemp(name.data()), nullptr);
-    folder_ = name;
-  }
-  ~CredentialsTest() override { std::filesystem::remove_all(folder_); }
-
-  std::string Path(const std::string& name) const { return folder_ / name; }
-
-  std::string Write(const std::string& name, const std::string& text) const {
-    std::ofstream(folder_ / name) << text;
-    return Path(name);
-  }
-
   std::string Read(const std::string& name) const {
-    std::ostringstream text;
-    text << std::ifstream(folder_ / name).rdbuf();
-    EXPECT_FALSE(text.str().empty()) << name;
-    return text.str();
+    const std::string text = directory_.Read(name);
+    EXPECT_FALSE(text.empty()) << name;
+    return text;
   }
 
   // NAME.pem and NAME.key: a certificate for localhost that signs itself.
@@ -49,8 +32,8 @@ class CredentialsTest : public testing::Test {
     const std::string command =
         "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
         " -subj /CN=" +
-        name + " -addext subjectAltName=DNS:localhost -keyout '" + Path(name + ".key") +
-        "' -out '" + Path(name + ".pem") + "' 2>'" + Path("openssl.log") + "'";
+        name + " -addext subjectAltName=DNS:localhost -keyout '" + directory_ / (name + ".key") +
+        "' -out '" + directory_ / (name + ".pem") + "' 2>'" + directory_ / "openssl.log" + "'";
     ASSERT_EQ(std::system(command.c_str()), 0) << Read("openssl.log");
   }
 
@@ -77,14 +60,13 @@ class CredentialsTest : public testing::Test {
     return Embed(*stub, SmallRequest()).status;
   }
 
- private:
-  std::filesystem::path folder_;
+  TemporaryDirectory directory_;
 };
 
 TEST_F(CredentialsTest, ATlsServerAnswersThoseWhoTrustIt) {
   MakeCertificate("server");
-  LoopbackServer server(
-      {.credentials = ServerSide({.certificate = Path("server.pem"), .key = Path("server.key")})});
+  LoopbackServer server({.credentials = ServerSide({.certificate = directory_ / "server.pem",
+                                                    .key = directory_ / "server.key"})});
   server.Serve();
 
   const grpc::Status trusted = EmbedOverTls(server, "server");
@@ -98,9 +80,9 @@ TEST_F(CredentialsTest, MutualTlsAsksForACertificateOfTheClientAuthority) {
   MakeCertificate("server");
   MakeCertificate("client");
   MakeCertificate("stranger");
-  LoopbackServer server({.credentials = ServerSide({.certificate = Path("server.pem"),
-                                                    .key = Path("server.key"),
-                                                    .client_ca = Path("client.pem")})});
+  LoopbackServer server({.credentials = ServerSide({.certificate = directory_ / "server.pem",
+                                                    .key = directory_ / "server.key",
+                                                    .client_ca = directory_ / "client.pem"})});
   server.Serve();
 
   const grpc::Status known = EmbedOverTls(server, "server", "client");
@@ -115,27 +97,30 @@ TEST_F(CredentialsTest, MutualTlsAsksForACertificateOfTheClientAuthority) {
 TEST_F(CredentialsTest, FilesThatDoNotFitStopTheStartByName) {
   MakeCertificate("server");
   MakeCertificate("other");
-  const std::string junk = Write("junk.pem", "not a certificate");
+  const std::string junk = directory_.Write("junk.pem", "not a certificate");
   const auto problem = [](const TlsFiles& files) {
     const absl::Status status = MakeServerCredentials(files).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
     return std::string(status.message());
   };
 
-  EXPECT_THAT(problem({.certificate = Path("missing.pem"), .key = Path("server.key")}),
-              HasSubstr("missing.pem: not a certificate chain"));
-  EXPECT_THAT(problem({.certificate = junk, .key = Path("server.key")}),
-              HasSubstr("junk.pem: not a certificate chain"));
-  EXPECT_THAT(problem({.certificate = Path("server.pem"), .key = Path("other.key")}),
-              HasSubstr("other.key: not the unencrypted PEM key of"));
   EXPECT_THAT(
-      problem({.certificate = Path("server.pem"), .key = Path("server.key"), .client_ca = junk}),
-      HasSubstr("junk.pem: no certificate authorities"));
-  EXPECT_THAT(problem({.certificate = Path("server.pem")}), HasSubstr("key file"));
+      problem({.certificate = directory_ / "missing.pem", .key = directory_ / "server.key"}),
+      HasSubstr("missing.pem: not a certificate chain"));
+  EXPECT_THAT(problem({.certificate = junk, .key = directory_ / "server.key"}),
+              HasSubstr("junk.pem: not a certificate chain"));
+  EXPECT_THAT(problem({.certificate = directory_ / "server.pem", .key = directory_ / "other.key"}),
+              HasSubstr("other.key: not the unencrypted PEM key of"));
+  EXPECT_THAT(problem({.certificate = directory_ / "server.pem",
+                       .key = directory_ / "server.key",
+                       .client_ca = junk}),
+              HasSubstr("junk.pem: no certificate authorities"));
+  EXPECT_THAT(problem({.certificate = directory_ / "server.pem"}), HasSubstr("key file"));
 }
 
 TEST_F(CredentialsTest, OnlyCallsWithAValidTokenAreAnswered) {
-  const auto tokens = BearerTokens::FromFile(Write("tokens", "first-token\n\n  second-token \n"));
+  const auto tokens =
+      BearerTokens::FromFile(directory_.Write("tokens", "first-token\n\n  second-token \n"));
   ASSERT_TRUE(tokens.ok()) << tokens.status();
   LoopbackServer server({.tokens = *tokens});
   server.Serve();
@@ -158,7 +143,7 @@ TEST_F(CredentialsTest, OnlyCallsWithAValidTokenAreAnswered) {
 }
 
 TEST_F(CredentialsTest, EveryMethodAsksForAToken) {
-  const auto tokens = BearerTokens::FromFile(Write("tokens", "token"));
+  const auto tokens = BearerTokens::FromFile(directory_.Write("tokens", "token"));
   ASSERT_TRUE(tokens.ok()) << tokens.status();
   LoopbackServer server({.tokens = *tokens});
   server.Serve();
@@ -183,7 +168,7 @@ TEST_F(CredentialsTest, EveryMethodAsksForAToken) {
 }
 
 TEST_F(CredentialsTest, HealthAsksForNoToken) {
-  const auto tokens = BearerTokens::FromFile(Write("tokens", "token"));
+  const auto tokens = BearerTokens::FromFile(directory_.Write("tokens", "token"));
   ASSERT_TRUE(tokens.ok()) << tokens.status();
   LoopbackServer server({.tokens = *tokens});
   server.Serve();
@@ -198,8 +183,8 @@ TEST_F(CredentialsTest, HealthAsksForNoToken) {
 }
 
 TEST_F(CredentialsTest, ATokenFileWithoutTokensIsRefused) {
-  const absl::Status empty = BearerTokens::FromFile(Write("tokens", " \n\n")).status();
-  const absl::Status missing = BearerTokens::FromFile(Path("missing")).status();
+  const absl::Status empty = BearerTokens::FromFile(directory_.Write("tokens", " \n\n")).status();
+  const absl::Status missing = BearerTokens::FromFile(directory_ / "missing").status();
 
   EXPECT_THAT(std::string(empty.message()), HasSubstr("tokens: holds no token"));
   EXPECT_THAT(std::string(missing.message()), HasSubstr("missing: cannot be read"));
