@@ -62,6 +62,11 @@ Buckets BatchTokens() {
 // The share of an image's tokens merged away; 0 is the exact model.
 Buckets MergedRatio() { return {0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1}; }
 
+// A cosine: what users choose between lies close below 1.
+Buckets Fidelity() {
+  return {0, 0.5, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.96, 0.97, 0.98, 0.99, 0.995, 0.999, 1};
+}
+
 template <typename Metric>
 Family<Metric>& AddFamily(prometheus::detail::Builder<Metric> builder, Registry& registry,
                           const std::string& name, const std::string& help) {
@@ -97,6 +102,7 @@ struct ModelHandles {
   std::array<Counter*, kCodes> images{};
   std::array<Histogram*, kStages.size()> stages{};
   Histogram* merged_ratio = nullptr;
+  Histogram* expected_fidelity = nullptr;
   Counter* tokens_in = nullptr;
   Counter* tokens_merged = nullptr;
   Counter* reloads_ok = nullptr;
@@ -144,6 +150,7 @@ struct Metrics::Families {
   Family<Counter>& images;
   Family<Histogram>& stage_duration;
   Family<Histogram>& merged_ratio;
+  Family<Histogram>& expected_fidelity;
   Family<Counter>& tokens;
   Family<Counter>& engine_busy;
   Family<Counter>& engine_passes;
@@ -180,6 +187,10 @@ Metrics::Families::Families()
                                    "its whole batch.")),
       merged_ratio(AddHistograms(*registry, "tome_merged_tokens_ratio",
                                  "Share of an embedded image's tokens that were merged away.")),
+      expected_fidelity(
+          AddHistograms(*registry, "tome_expected_fidelity",
+                        "Cosine of an embedded image to its embedding without merging that the "
+                        "model's profile expects; nothing without a profile.")),
       tokens(AddCounters(*registry, "tome_tokens_total",
                          "Tokens of embedded images: before the first block (in) and merged away "
                          "(merged).")),
@@ -275,6 +286,7 @@ void Metrics::AddModel(absl::string_view model, const ModelInfo& info) {
           &f.stage_duration.Add({{"model", name}, {"stage", kStages[i]}}, StageSeconds());
     }
     handles.merged_ratio = &f.merged_ratio.Add({{"model", name}}, MergedRatio());
+    handles.expected_fidelity = &f.expected_fidelity.Add({{"model", name}}, Fidelity());
     handles.tokens_in = &f.tokens.Add({{"model", name}, {"state", "in"}});
     handles.tokens_merged = &f.tokens.Add({{"model", name}, {"state", "merged"}});
     handles.reloads_ok = &f.model_reloads.Add({{"model", name}, {"result", "ok"}});
@@ -324,6 +336,11 @@ void Metrics::ObserveStage(absl::string_view model, Stage stage, absl::Duration 
   const ModelHandles* handles = families_->Model(model);
   if (handles == nullptr) return;
   handles->stages[static_cast<size_t>(stage)]->Observe(absl::ToDoubleSeconds(duration));
+}
+
+void Metrics::ObserveExpectedFidelity(absl::string_view model, double fidelity) {
+  const ModelHandles* handles = families_->Model(model);
+  if (handles != nullptr) handles->expected_fidelity->Observe(fidelity);
 }
 
 void Metrics::ObserveMerging(absl::string_view model, int tokens_in, int tokens_merged) {

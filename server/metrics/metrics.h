@@ -57,6 +57,8 @@ class Metrics {
   // What merging did to one embedded image: tokens before the first block and those merged away.
   // REQUIRES: tokens_in > 0.
   void ObserveMerging(absl::string_view model, int tokens_in, int tokens_merged);
+  // What the model's profile expects of one embedded image: its mean cosine to r = 0.
+  void ObserveExpectedFidelity(absl::string_view model, double fidelity);
 
   void ObserveBatch(int images, int tokens);
   // Makes a device's label sets, at 0: passes and copies for a GPU only.

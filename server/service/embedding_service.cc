@@ -56,14 +56,15 @@ absl::StatusOr<std::vector<int>> MergesPerBlock(const MergeSchedule& schedule, i
   return schedule.PerBlockMerges(blocks);
 }
 
-// Of a constant r that the model's profile covers; what else was measured of it is of its own
-// pooling.
+// Of a constant r that the model's profile covers; it was measured of whole embeddings by the
+// model's own pooling.
 std::optional<double> ExpectedFidelity(const ModelFacts& facts, const MergeSchedule& schedule,
-                                       Pooling pooling) {
+                                       const OutputSpec& output) {
   const auto* constant = std::get_if<MergeSchedule::Constant>(&schedule.kind());
-  if (constant == nullptr || !facts.profile.has_value() || pooling != Pooling::kModelsOwn) {
-    return std::nullopt;
-  }
+  const bool measured =
+      output.pooling == Pooling::kModelsOwn &&
+      (output.dimensions == 0 || output.dimensions == facts.EmbeddingDim(output.pooling));
+  if (constant == nullptr || !facts.profile.has_value() || !measured) return std::nullopt;
   return facts.profile->FidelityAt(constant->r);
 }
 
@@ -287,7 +288,7 @@ absl::Status EmbeddingService::EnterImage(const EmbedCall& call, Request& reques
 absl::Status EmbeddingService::Plan(const MergeSchedule& schedule, Request& request) {
   const ModelFacts& facts = *request.terms.model->facts;
   TOME_ASSIGN_OR_RETURN(request.merges_per_block, MergesPerBlock(schedule, facts.blocks));
-  request.expected_fidelity = ExpectedFidelity(facts, schedule, request.terms.output.pooling);
+  request.expected_fidelity = ExpectedFidelity(facts, schedule, request.terms.output);
   return absl::OkStatus();
 }
 
@@ -420,6 +421,9 @@ void EmbeddingService::Encode(const std::shared_ptr<Request>& request,
   answer.times = request->times;
   answer.model_pixels = std::move(request->model_pixels);
   answer.expected_fidelity = request->expected_fidelity;
+  if (answer.expected_fidelity.has_value()) {
+    metrics_.ObserveExpectedFidelity(terms.model->name, *answer.expected_fidelity);
+  }
   metrics_.ObserveStage(terms.model->name, Stage::kEncode, clock_.Now() - begin);
   Finish(*request, std::move(answer));
 }

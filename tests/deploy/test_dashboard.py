@@ -4,11 +4,14 @@ import itertools
 import json
 import math
 import re
+import shutil
+import subprocess
 
 import grpc
 import pytest
 from manifests import ROOT, dashboard_queries
 from prometheus_server import running_prometheus
+from tome_server import BINARIES
 
 DASHBOARD = json.loads((ROOT / "deploy/grafana/tome.json").read_text())
 VARIABLES = {variable["name"]: variable for variable in DASHBOARD["templating"]["list"]}
@@ -22,6 +25,17 @@ def filled_in(promql):
 
 def panels():
     return [panel for row in DASHBOARD["panels"] for panel in (row, *row.get("panels", []))]
+
+
+@pytest.fixture(scope="module")
+def server(start_server, checkpoint, tmp_path_factory):
+    """A server of a calibrated model."""
+    model = shutil.copytree(checkpoint, tmp_path_factory.mktemp("calibrated") / "model")
+    arguments = ("--model", f"m={model}", "--drain-delay", "0s")
+    tome = [BINARIES / "tome", "--server", start_server(*arguments).address]
+    measure = ["calibrate", "--images", ROOT / "deploy/photos", "--r", "2,4", "--out", model / "profile.json"]
+    subprocess.run([*tome, *measure], check=True, timeout=120)
+    return start_server(*arguments)
 
 
 @pytest.fixture(scope="module")

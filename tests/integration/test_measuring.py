@@ -58,6 +58,7 @@ def test_evaluate_calibrate_and_map_measure_a_served_model(start_server, served,
         image = pb.Input(encoded=(ROOT / "deploy/photos/cat.jpg").read_bytes())
         answer = stub.Embed(pb.EmbedRequest(input=image, merge=pb.MergeSpec(constant=3)), timeout=60)
     assert answer.embedding.applied.expected_fidelity == pytest.approx(profile["steps"][1]["fidelity"])
+    assert again.metrics()['tome_expected_fidelity_sum{model="m"}'] == answer.embedding.applied.expected_fidelity
 
 
 def test_a_profile_of_other_weights_is_refused_with_the_reason(served):

@@ -79,6 +79,7 @@ TEST(MetricsTest, EverySampleOfAModelIsThereAtZeroOnceItIsAdded) {
   const Scrape scrape = ScrapeOverSocket(metrics);
   std::vector<std::string> samples = {
       "tome_merged_tokens_ratio_count{model=\"vit-s16\"}",
+      "tome_expected_fidelity_count{model=\"vit-s16\"}",
       "tome_tokens_total{model=\"vit-s16\",state=\"in\"}",
       "tome_tokens_total{model=\"vit-s16\",state=\"merged\"}",
       "tome_engine_busy_seconds_total{device=\"cpu\"}",
@@ -182,6 +183,7 @@ TEST(MetricsTest, AnImageIsCountedUnderItsModelItsStatusAndItsStages) {
   metrics.ObserveStage("a", Stage::kDecode, absl::Milliseconds(7));
   metrics.ObserveStage("a", Stage::kEncode, absl::Microseconds(50));
   metrics.ObserveMerging("a", 197, 96);
+  metrics.ObserveExpectedFidelity("a", 0.985);
 
   const Scrape scrape = ScrapeInProcess(metrics);
   EXPECT_EQ(scrape.value("tome_images_total{code=\"OK\",model=\"a\"}"), 1);
@@ -195,6 +197,9 @@ TEST(MetricsTest, AnImageIsCountedUnderItsModelItsStatusAndItsStages) {
   EXPECT_EQ(scrape.value("tome_tokens_total{model=\"a\",state=\"merged\"}"), 96);
   EXPECT_EQ(scrape.value("tome_merged_tokens_ratio_bucket{le=\"0.4\",model=\"a\"}"), 0);
   EXPECT_EQ(scrape.value("tome_merged_tokens_ratio_bucket{le=\"0.5\",model=\"a\"}"), 1);
+  EXPECT_DOUBLE_EQ(*scrape.value("tome_expected_fidelity_sum{model=\"a\"}"), 0.985);
+  EXPECT_EQ(scrape.value("tome_expected_fidelity_bucket{le=\"0.98\",model=\"a\"}"), 0);
+  EXPECT_EQ(scrape.value("tome_expected_fidelity_bucket{le=\"0.99\",model=\"a\"}"), 1);
 }
 
 TEST(MetricsTest, BatchesQueueAndEngineAreMeasured) {
@@ -229,6 +234,7 @@ TEST(MetricsTest, ANameThatAClientSentNeverBecomesALabel) {
   metrics.ImagesFinished("intruder", absl::StatusCode::kNotFound);
   metrics.ObserveStage("intruder", Stage::kDecode, absl::Milliseconds(1));
   metrics.ObserveMerging("intruder", 197, 8);
+  metrics.ObserveExpectedFidelity("intruder", 1.0);
   metrics.EngineBusy("intruder", absl::Seconds(1));
   metrics.DeviceLost("intruder");
 

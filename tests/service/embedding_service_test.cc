@@ -63,10 +63,11 @@ TEST_F(EmbeddingServiceTest, TellsTheFidelityThatTheProfileExpectsOfAConstantR) 
                    .batcher = &batcher_,
                    .default_schedule = {}}});
   StartCompute();
-  const auto expected_at = [&](const MergeSchedule& schedule, Pooling pooling) {
+  const auto expected_at = [&](const MergeSchedule& schedule, Pooling pooling, int dimensions = 0) {
     EmbedCall call = Call();
     call.schedule = schedule;
     call.output.pooling = pooling;
+    call.output.dimensions = dimensions;
     return Embed(call).Await()->expected_fidelity;
   };
 
@@ -74,6 +75,10 @@ TEST_F(EmbeddingServiceTest, TellsTheFidelityThatTheProfileExpectsOfAConstantR) 
   EXPECT_EQ(expected_at(MergeSchedule::Constant{.r = 3}, Pooling::kModelsOwn), std::nullopt);
   EXPECT_EQ(expected_at(MergeSchedule::PerBlock{.r = {2}}, Pooling::kModelsOwn), std::nullopt);
   EXPECT_EQ(expected_at(MergeSchedule::Constant{.r = 2}, Pooling::kMean), std::nullopt);
+  const int all = facts.EmbeddingDim(Pooling::kModelsOwn);
+  EXPECT_EQ(expected_at(MergeSchedule::Constant{.r = 2}, Pooling::kModelsOwn, all), 0.96);
+  EXPECT_EQ(expected_at(MergeSchedule::Constant{.r = 2}, Pooling::kModelsOwn, all - 1),
+            std::nullopt);
   ServeSmall();  // nothing refers to `facts` any more
   EXPECT_EQ(expected_at(MergeSchedule::Constant{.r = 2}, Pooling::kModelsOwn), std::nullopt);
 }
