@@ -88,6 +88,14 @@ void AddOptimisation(CLI::App& app, TrainingOptions& options) {
   app.add_option("--warm-up", options.warm_up_steps, "Steps until the full learning rate")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
+  app.add_option_function<std::string>(
+         "--optimizer",
+         [&options](const std::string& name) {
+           options.algorithm = name == "muon" ? Algorithm::kMuon : Algorithm::kAdamW;
+         },
+         "Of the layers' weights; adamw steps everything else")
+      ->check(CLI::IsMember({"adamw", "muon"}))
+      ->default_str("adamw");
   app.add_option("--learning-rate", options.learning_rate, "At its peak; it ends at 0")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();

@@ -59,6 +59,7 @@ std::string OptionsJson(const TrainCommand& command) {
       {"--steps", training.steps},
       {"--batch", training.batch},
       {"--warm-up", training.warm_up_steps},
+      {"--optimizer", training.algorithm == Algorithm::kMuon ? "muon" : "adamw"},
       {"--learning-rate", training.learning_rate},
       {"--weight-decay", training.weight_decay},
       {"--supervised", training.supervised},

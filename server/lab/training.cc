@@ -112,7 +112,7 @@ Training::Training(TrainableVit model, std::optional<TrainableVit> teacher, int 
       options_(std::move(options)),
       label_vectors_(NewLabelVectors(model_, labels, options_)),
       learned_(WithLabelVectors(model_.parameters(), label_vectors_)),
-      optimizer_(learned_, options_.weight_decay) {}
+      optimizer_(learned_, options_.algorithm, options_.weight_decay) {}
 
 at::Tensor Training::Embeddings(const ReferencePass& pass, const at::Tensor& pixels,
                                 const std::vector<int>& r) const {
@@ -193,17 +193,17 @@ absl::StatusOr<StepReport> Training::Step(const at::Tensor& pixels, const at::Te
   return report;
 }
 
+std::map<std::string, at::Tensor> Training::Learned() const {
+  std::map<std::string, at::Tensor> tensors = optimizer_.State();
+  for (const auto& [name, parameter] : learned_) tensors["value." + name] = parameter.detach();
+  return tensors;
+}
+
 std::string Training::State() const {
   SafetensorsWriter writer;
-  const at::Tensor steps = at::tensor({static_cast<double>(steps_done_)}, at::kDouble);
-  for (const auto& [name, parameter] : learned_) {
-    const AdamW::Moments& moments = optimizer_.moments().at(name);
-    writer.Add("value." + name, parameter);
-    writer.Add("mean." + name, moments.mean);
-    writer.Add("square." + name, moments.square);
-  }
+  for (const auto& [name, tensor] : Learned()) writer.Add(name, tensor);
   // Exact as float32 up to 16 million steps.
-  writer.Add("steps", steps);
+  writer.Add("steps", at::tensor({static_cast<double>(steps_done_)}, at::kDouble));
   return writer.Bytes();
 }
 
@@ -222,13 +222,7 @@ absl::Status Training::Restore(const std::string& path) {
   };
   at::Tensor steps = at::zeros({1});
   TOME_RETURN_IF_ERROR(read("steps", steps));
-  for (const auto& [name, parameter] : learned_) {
-    const AdamW::Moments& moments = optimizer_.moments().at(name);
-    TOME_RETURN_IF_ERROR(read("value." + name, parameter.detach()));
-    TOME_RETURN_IF_ERROR(read("mean." + name, moments.mean));
-    TOME_RETURN_IF_ERROR(read("square." + name, moments.square));
-    moments.steps.fill_(steps.item<double>());
-  }
+  for (const auto& [name, tensor] : Learned()) TOME_RETURN_IF_ERROR(read(name, tensor));
   steps_done_ = static_cast<int64_t>(steps.item<double>());
   return absl::OkStatus();
 }

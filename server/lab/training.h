@@ -11,8 +11,8 @@
 
 #include "absl/status/statusor.h"
 
-#include "server/lab/adamw.h"
 #include "server/lab/augment.h"
+#include "server/lab/optimizer.h"
 #include "server/lab/trainable_vit.h"
 #include "server/model/reference_pass.h"
 
@@ -23,6 +23,7 @@ struct TrainingOptions {
   int64_t steps = 1000;
   int64_t batch = 64;  // pictures a step
   int64_t warm_up_steps = 100;
+  Algorithm algorithm = Algorithm::kAdamW;
   double learning_rate = 1e-3;
   double weight_decay = 0.05;
   // Weights of the objectives; 0 leaves one out. At least one is above 0.
@@ -76,6 +77,9 @@ class Training {
   Training(TrainableVit model, std::optional<TrainableVit> teacher, int labels,
            TrainingOptions options);
 
+  // The tensors of State, but for the step's number; they share memory with what learns.
+  std::map<std::string, at::Tensor> Learned() const;
+
   // Embeddings [images, D] of normalised pixels, each image at its own r.
   at::Tensor Embeddings(const ReferencePass& pass, const at::Tensor& pixels,
                         const std::vector<int>& r) const;
@@ -85,7 +89,7 @@ class Training {
   TrainingOptions options_;
   at::Tensor label_vectors_;  // [labels, D], undefined without the supervised objective
   std::map<std::string, at::Tensor> learned_;  // the model's parameters, and label_vectors_
-  AdamW optimizer_;
+  Optimizer optimizer_;
   int64_t steps_done_ = 0;
 };
 

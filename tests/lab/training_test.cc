@@ -197,18 +197,22 @@ TEST_F(TrainingTest, EndsWithTheSameBitsForTheSameSeed) {
 }
 
 TEST_F(TrainingTest, GoesOnFromASavedStateToTheWeightsOfAnUnbrokenRun) {
-  Training unbroken = NewTraining();
-  StepUntil(unbroken, 6);
-  Training broken = NewTraining();
-  StepUntil(broken, 3);
-  const std::string path = directory_.Write("state.safetensors", broken.State());
+  for (const Algorithm algorithm : {Algorithm::kAdamW, Algorithm::kMuon}) {
+    TrainingOptions options = SmallTraining();
+    options.algorithm = algorithm;
+    Training unbroken = NewTraining(options);
+    StepUntil(unbroken, 6);
+    Training broken = NewTraining(options);
+    StepUntil(broken, 3);
+    const std::string path = directory_.Write("state.safetensors", broken.State());
 
-  Training resumed = NewTraining();
-  ASSERT_TRUE(resumed.Restore(path).ok());
-  EXPECT_EQ(resumed.steps_done(), 3);
-  StepUntil(resumed, 6);
+    Training resumed = NewTraining(options);
+    ASSERT_TRUE(resumed.Restore(path).ok());
+    EXPECT_EQ(resumed.steps_done(), 3);
+    StepUntil(resumed, 6);
 
-  ExpectSameWeights(resumed, unbroken);
+    ExpectSameWeights(resumed, unbroken);
+  }
 }
 
 TEST_F(TrainingTest, RefusesAStateOfAnotherModel) {
@@ -222,6 +226,10 @@ TEST_F(TrainingTest, RefusesAStateOfAnotherModel) {
   EXPECT_TRUE(other.Restore(path).ok());  // what it does not learn is passed over
   const std::string less = directory_.Write("less.safetensors", other.State());
   EXPECT_THAT(same.Restore(less).message(), HasSubstr("label_vectors: this tensor is not of"));
+  options.supervised = 1.0;
+  options.algorithm = Algorithm::kMuon;
+  const std::string by_muon = directory_.Write("muon.safetensors", NewTraining(options).State());
+  EXPECT_THAT(same.Restore(by_muon).message(), HasSubstr("square."));
 }
 
 TEST_F(TrainingTest, MakesWhatItIsAskedToSmaller) {
