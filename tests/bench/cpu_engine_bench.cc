@@ -59,6 +59,22 @@ std::string NameOf(Kind kind) {
   return kind == Kind::kFast ? "fast" : (kind == Kind::kWhole ? "whole" : "reference");
 }
 
+// r of each image drawn anew from 0 to 16 for each of the plans.
+std::vector<MergePlan> RandomPlans(const VitDescription& vit, int images, int plans) {
+  std::mt19937 random(2);
+  std::vector<MergePlan> drawn;
+  for (int i = 0; i < plans; ++i) {
+    std::vector<MergePlan::Image> planned;
+    for (int image = 0; image < images; ++image) {
+      const MergeSchedule schedule(MergeSchedule::Constant{static_cast<int>(random() % 17)});
+      planned.push_back(
+          {.tokens = vit.tokens(), .merges_per_block = schedule.PerBlockMerges(vit.blocks)});
+    }
+    drawn.emplace_back(planned, vit.blocks, vit.prefix_tokens());
+  }
+  return drawn;
+}
+
 // Constant r; below 0: images of r = 0, 4, 8, 16 side by side.
 constexpr int kMixed = -1;
 
@@ -105,6 +121,27 @@ void RunPass(benchmark::State& state, const BenchModel& model, c10::ScalarType t
   state.counters["images/s"] = benchmark::Counter(runs * images, rate);
   state.counters["GFLOP/s"] = benchmark::Counter(runs * executed * 1e-9, rate);
   state.counters["flop_ratio"] = whole / executed;
+}
+
+// Passes whose plans no pass before had (what a plan costs at its first sight is in each), or each
+// of which ran before.
+void RunRandomPlans(benchmark::State& state, const BenchModel& model, c10::ScalarType type,
+                    int images, bool seen_before) {
+  constexpr int kPlans = 40;
+  const c10::InferenceMode inference;
+  Passes& passes = PassesOf(model, type);
+  const VitDescription& vit = passes.checkpoint.vit();
+  const std::vector<MergePlan> plans = RandomPlans(vit, images, kPlans);
+  const std::vector<uint8_t> pixels(size_t{224} * 224 * 3, 127);
+  const std::vector<const uint8_t*> batch(images, pixels.data());
+  const std::vector<VitPooling> pooling(images, vit.pooling);
+  const auto run_all = [&] {
+    for (const MergePlan& plan : plans) passes.fast.Run(batch, plan, pooling, false);
+  };
+  if (seen_before) run_all();
+  for (auto _ : state) run_all();
+  state.counters["images/s"] = benchmark::Counter(
+      static_cast<double>(state.iterations()) * kPlans * images, benchmark::Counter::kIsRate);
 }
 
 // The rate that oneDNN has on all threads, also where the engine multiplies by its own kernel.
@@ -165,6 +202,16 @@ int Register() {
                                      RunProducts, model, type, images)
             ->UseRealTime()
             ->Unit(benchmark::kMillisecond);
+        // `new` first: in a process of its own (--benchmark_filter) its plans are new.
+        for (const bool seen_before : {false, true}) {
+          const std::string name =
+              absl::StrCat("plans/", suffix, "/batch:", images, seen_before ? "/seen" : "/new");
+          benchmark::RegisterBenchmark(name.c_str(), RunRandomPlans, model, type, images,
+                                       seen_before)
+              ->Iterations(1)
+              ->UseRealTime()
+              ->Unit(benchmark::kMillisecond);
+        }
         for (const int r : {0, 8, 13, 16, kMixed}) {
           for (const Kind kind : {Kind::kFast, Kind::kWhole, Kind::kReference}) {
             const std::string name = absl::StrCat(NameOf(kind), "/", suffix, "/batch:", images,

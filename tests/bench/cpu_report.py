@@ -172,6 +172,25 @@ def profiles(kinds):
     )
 
 
+def savings(kinds):
+    lines = grouped(kinds["saving"], "milliseconds", "what", "model", "dtype")
+    shown = list(dict.fromkeys(key[1:] for key in lines))
+
+    def cell(what, model, dtype):
+        rounds = lines.get((what, model, dtype))
+        if not rounds:
+            return "-"
+        ratios = [first / second for first, second in zip(*rounds[0])]
+        return spread(ratios)
+
+    return table(
+        "What takes longer over what takes its place, time over time: the median of the rounds, and half of what lies between the "
+        "highest and the lowest",
+        ("", *(f"{model}, {dtype}" for model, dtype in shown)),
+        [(what, *(cell(what, *key) for key in shown)) for what in dict.fromkeys(key[0] for key in lines)],
+    )
+
+
 def server(kinds):
     engine = grouped(kinds["engine"], "images_per_second", "pictures", "r")
     loads = [entry for entry in kinds["load"] if entry["server"] == "tome" and entry["loop"] == "closed"]
@@ -282,7 +301,8 @@ def server(kinds):
         text
         + "\n"
         + table(
-            "Beside infinity-emb (torch engine, float32), the same CLIP checkpoint and JPEGs, r=0, closed loop",
+            "Beside infinity-emb (torch engine, float32), the same CLIP checkpoint and JPEGs, r=0, closed loop. tome-server computes in its "
+            "default type: bfloat16 where the processor has it",
             (
                 "pictures",
                 "at once",
@@ -305,6 +325,7 @@ def main():
     if kinds["pass"]:
         parts += [peers(kinds), peak(kinds), merging(kinds), profiles(kinds)]
         draw_rates(kinds)
+    parts.append(savings(kinds))
     if kinds["engine"]:
         parts.append(server(kinds))
     if kinds["open"]:

@@ -3,6 +3,7 @@
 #   tests/bench/run.sh [--short] [PART...]
 #     peers    the engine beside PyTorch eager, torch.compile, ONNX Runtime, OpenVINO and Token Merging in PyTorch (30 minutes)
 #     profile  what a pass of the engine spends on each stage, by perf
+#     savings  merging beside dropping tokens at random, each saving of the engine, and batches of new plans (15 minutes)
 #     server   tome-server under load beside infinity-emb (15 minutes)
 #     report   the tables and plots of what the parts left in build/bench/lines.jsonl
 # Without a PART all of them, from a clean sheet; a PART that is named adds to what is there. --short shows in minutes that all of it
@@ -17,15 +18,15 @@ if [[ ${1-} == --short ]]; then
 fi
 for part; do
   case "$part" in
-    peers | profile | server | report) ;;
-    *) sed -n '2,11s/^# \?//p' "$0"; [[ $part == --help || $part == -h ]] && exit 0; exit 2 ;;
+    peers | profile | savings | server | report) ;;
+    *) sed -n '2,12s/^# \?//p' "$0"; [[ $part == --help || $part == -h ]] && exit 0; exit 2 ;;
   esac
 done
 
 lines=build/bench/lines.jsonl
 mkdir -p build/bench
 if (($# == 0)); then
-  set -- peers profile server report
+  set -- peers profile savings server report
   rm -f "$lines"
 fi
 
@@ -42,7 +43,7 @@ install() {
     cp tests/bench/requirements.txt .deps/bench/installed
   fi
   cmake --preset release -DTOME_BUILD_TESTS=ON >/dev/null
-  cmake --build --preset release --target tome tome-server tome_engine_worker tome_cpu_bench -- --quiet
+  cmake --build --preset release --target tome tome-server tome_engine_worker tome_cpu_bench tome_cpu_drop_bench -- --quiet
 }
 
 peers() {
@@ -58,6 +59,14 @@ profile() {
     "$python" tests/bench/cpu_profile.py "$lines" --dtype "${dtypes[@]}" --models Ti/16 --batches 1 --seconds 1
   else
     "$python" tests/bench/cpu_profile.py "$lines" --dtype "${dtypes[@]}"
+  fi
+}
+
+savings() {
+  if $short; then
+    "$python" tests/bench/cpu_savings.py "$lines" --dtype "${dtypes[@]}" --models Ti16 --rounds 1
+  else
+    "$python" tests/bench/cpu_savings.py "$lines" --dtype "${dtypes[@]}"
   fi
 }
 
