@@ -50,8 +50,8 @@ class App {
   // then.
   bool LostDevices() ABSL_LOCKS_EXCLUDED(mu_);
 
-  // Health NOT_SERVING; accepts for the drain delay, unless it can serve nothing more; then accepts
-  // no more and finishes what it has, within the grace. No delay if it never served.
+  // Health NOT_SERVING; accepts for the drain delay, then accepts no more and finishes what it has,
+  // within the grace. No delay if it never served.
   void Drain();
 
  private:

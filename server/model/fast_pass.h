@@ -72,7 +72,7 @@ class FastPass {
   // The last block for the first `prefix` rows of each image -> [images * prefix, D].
   at::Tensor FinishPrefix(const MergePlan& plan, int prefix);
 
-  // body(tile, ops for it) for each tile, on the threads that RowTiling says.
+  // body(tile, ops for it) for each tile, each on one of Torch's threads.
   template <typename Body>
   void ForEachTile(std::span<const RowTile> tiles, const Body& body) const;
   // product(rows, ops for them) of the first `count` rows -> [count, D].

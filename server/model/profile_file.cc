@@ -2,6 +2,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/civil_time.h"
 
 #include "server/base/status.h"
 #include "server/merge/merge_schedule.h"
@@ -52,7 +53,12 @@ absl::StatusOr<MergeProfile> ReadProfile(absl::string_view text,
   }
   MergeProfile profile;
   TOME_ASSIGN_OR_RETURN(profile.images, IntField(root, "images", "", 1, kMaxImages, 0));
+  if (profile.images == 0) return absl::InvalidArgumentError("images: missing");
   TOME_ASSIGN_OR_RETURN(profile.date, TextField(root, "date", "", ""));
+  absl::CivilDay day;
+  if (!absl::ParseCivilTime(profile.date, &day)) {
+    return WrongField("date", profile.date, "a day as YYYY-MM-DD");
+  }
   const Json* steps = FindField(root, "steps");
   if (steps == nullptr || !steps->is_array() || steps->empty()) {
     return absl::InvalidArgumentError("steps: missing, or no list of steps");

@@ -54,6 +54,9 @@ TEST(ReadProfileTest, NamesTheKeyThatIsWrong) {
 
   EXPECT_THAT(message("[]"), HasSubstr("object"));
   EXPECT_THAT(message(With("\"steps\"", "\"stages\"")), HasSubstr("steps: missing"));
+  EXPECT_THAT(message(With("\"images\": 40, ", "")), HasSubstr("images: missing"));
+  EXPECT_THAT(message(With("2026-01-02", "yesterday")), HasSubstr("date: \"yesterday\""));
+  EXPECT_THAT(message(With("\"date\": \"2026-01-02\",", "")), HasSubstr("date: \"\""));
   EXPECT_THAT(message(With("0.98", "1.5")), HasSubstr("steps[1].fidelity: 1.5"));
   EXPECT_THAT(message(With("\"recall_at_10\": 0.9,", "")),
               HasSubstr("steps[1].recall_at_10: missing"));

@@ -40,6 +40,8 @@ TEST(RowTilesTest, CoverEveryRowOnceInNumbersThatAreListed) {
       EXPECT_LE(counts.size(), padded ? 18u : 0u);
       for (int rows = 1; rows <= 3000; ++rows) {
         int64_t next = 0;
+        int64_t shortest = rows;
+        int64_t longest = 0;
         for (const RowTile& tile : tiling.Tiles(rows)) {
           EXPECT_EQ(tile.first, next);
           next += tile.rows;
@@ -48,8 +50,12 @@ TEST(RowTilesTest, CoverEveryRowOnceInNumbersThatAreListed) {
           EXPECT_LE(tile.padded_rows - tile.rows, kSpareRows);
           EXPECT_TRUE(!padded || std::ranges::binary_search(counts, tile.padded_rows))
               << tile.padded_rows;
+          longest = std::max(longest, tile.rows);
+          if (next < rows) shortest = std::min(shortest, tile.rows);  // the last one's is cut
         }
         EXPECT_EQ(next, rows);
+        EXPECT_LE(longest, 144) << rows << " rows, " << threads << " threads";
+        EXPECT_LE(longest - shortest, padded ? 8 : 6) << rows << " rows, " << threads << " threads";
       }
     }
   }

@@ -72,7 +72,7 @@ inline Floats Load(const BFloat16* from) {
   return Widen(halves);
 }
 
-// Rounds to the nearest, ties to even; a NaN stays one.
+// Rounds to the nearest, ties to even; a NaN stays one. AVX-512 BF16 takes denormals for zero.
 inline HalfBits ToBFloat16(Floats values) {
 #if defined(__AVX512BF16__)
   return reinterpret_cast<HalfBits>(_mm512_cvtneps_pbh(values));
