@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -83,6 +85,16 @@ class SignalThread {
   std::thread thread_;
 };
 
+// The model that comes with the program, where `cmake --build` and the container image put it;
+// empty if it is not there.
+std::string DefaultModel() {
+  std::error_code ignored;
+  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", ignored);
+  const std::filesystem::path model =
+      program.parent_path().parent_path() / "share/tome" / TOME_DEFAULT_MODEL;
+  return std::filesystem::exists(model, ignored) ? model.string() : "";
+}
+
 int Run(const ServerConfig& config, const sigset_t& signals) {
   LogLevel level = LogLevel::kInfo;
   ParseLogLevel(config.log_level, &level);
@@ -119,7 +131,7 @@ int Main(int argc, char** argv) {
   std::vector<std::string> environment;
   for (char** entry = environ; *entry != nullptr; ++entry) environment.emplace_back(*entry);
   const absl::StatusOr<CommandLine> command_line =
-      ParseCommandLine({argv + std::min(argc, 1), argv + argc}, environment);
+      ParseCommandLine({argv + std::min(argc, 1), argv + argc}, environment, DefaultModel());
   if (!command_line.ok()) {
     const std::string reason(command_line.status().message());
     std::fprintf(stderr, "tome-server: %s\n", reason.c_str());

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Really builds the image, then runs it as its user on a read-only root: its model loads, photographs become
+# Really builds the image, then runs it as its user on a read-only root: the model in it loads, photographs become
 # embeddings, its health check and its metrics answer. Shows the sizes.
 #   tests/container.sh [cpu|cuda]     needs root, buildah and mmdebstrap; a quarter of an hour on two cores
 # The base is made from this machine's own package sources, so no image registry is asked. Base and layers stay for the
@@ -53,7 +53,6 @@ buildah build --layers --format docker --target "$target" --file deploy/Dockerfi
 
 container=$(buildah from "localhost/tome-server:test-$target")
 root=$(buildah mount "$container")
-deploy/random_checkpoint.py "$scratch/models/default"
 
 echo "container: what is in it and what is not"
 buildah inspect --type image "localhost/tome-server:test-$target" >"$scratch/image.json"
@@ -65,16 +64,14 @@ root=$1 scratch=$2 target=$3
 mount --bind "$root" "$root"
 mount -t tmpfs tmpfs "$root/tmp"
 mount -t tmpfs tmpfs "$root/mnt"
-mkdir -p "$root/mnt/models" "$root/mnt/photos"
+mkdir -p "$root/mnt/photos"
 chmod 755 "$root/mnt"
-cp -R "$scratch/models/." "$root/mnt/models"
 cp deploy/photos/*.jpg "$root/mnt/photos"
 mount -t proc proc "$root/proc"
 mount --bind /dev "$root/dev"
 mount -o remount,ro,bind "$root"
 inside=(chroot --userspec=65532:65532 "$root" /usr/bin/env -i PATH=/opt/tome/bin:/usr/bin:/bin)
-"${inside[@]}" tome-server --model default=/mnt/models/default --listen 127.0.0.1:0 --metrics-listen 127.0.0.1:0 \
-  --drain-delay 0s >"$scratch/log" 2>&1 &
+"${inside[@]}" tome-server --listen 127.0.0.1:0 --metrics-listen 127.0.0.1:0 --drain-delay 0s >"$scratch/log" 2>&1 &
 server=$!
 trap 'kill "$server" 2>/dev/null || true; wait "$server" || { cat "$scratch/log" >&2; exit 1; }' EXIT
 until grep -q ' serving ' "$scratch/log"; do
@@ -90,8 +87,8 @@ python3 -c 'import sys, urllib.request; print(urllib.request.urlopen(f"http://{s
 
 if [[ $target == cuda && ! -e /dev/nvidiactl ]]; then
   echo "container: without a driver --device cuda says so and ends"
-  timeout 60 "${inside[@]}" tome-server --model default=/mnt/models/default --listen 127.0.0.1:0 \
-    --metrics-listen 127.0.0.1:0 --device cuda >"$scratch/refused" 2>&1 || true
+  timeout 60 "${inside[@]}" tome-server --listen 127.0.0.1:0 --metrics-listen 127.0.0.1:0 --device cuda \
+    >"$scratch/refused" 2>&1 || true
   grep 'cannot start.*NVIDIA driver' "$scratch/refused" || { cat "$scratch/refused" >&2; exit 1; }
 fi
 INSIDE

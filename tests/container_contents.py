@@ -44,6 +44,7 @@ def check_files(target, root):
     unwanted = [path for path in files if any(fnmatch.fnmatchcase(path.name, pattern) for pattern in UNWANTED)]
     same("what a running server does not need", [str(path) for path in unwanted], [])
     same("programs", names(root / "opt/tome/bin"), PROGRAMS[target])
+    same("the model in it", names(root / "opt/tome/share/tome/clipart"), {"config.json", "model.safetensors", "profile.json"})
     same("CUDA's libraries", names(root / "opt/tome/lib/nvidia/cu13/lib"), CUDA_LIBRARIES[target])
     cuda = {path.name for path in files if re.match(r"lib(cu|nv|nccl)[a-zA-Z]*\.so", path.name)}
     same("CUDA's libraries anywhere", cuda, CUDA_LIBRARIES[target])

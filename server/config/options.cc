@@ -211,10 +211,12 @@ std::vector<Option> MakeOptions() {
 
   using C = ServerConfig;
   return {
-      Models({"model", "Models", "[NAME=]DIR",
-              "A checkpoint to serve: a directory with config.json and model.safetensors. NAME is "
-              "what requests call it, by default the last part of DIR. Repeat the flag for "
-              "several; the environment separates them by commas. At least one."}),
+      Models(
+          {"model", "Models", "[NAME=]DIR",
+           "A checkpoint to serve: a directory with config.json and model.safetensors. NAME is "
+           "what requests call it, by default the last part of DIR. Repeat the flag for "
+           "several; the environment separates them by commas. None: the model that comes with the "
+           "program."}),
       Text({"device", "Models", "DEVICE",
             "Where to compute: cpu, cuda (the first GPU), cuda:N or cuda:all, which serves each "
             "model on every GPU."},

@@ -285,8 +285,8 @@ class CrossChecks {
   absl::Status Run() const {
     if (config_.models.empty()) {
       return absl::InvalidArgumentError(
-          "model: none is given, at least one is needed: --model [NAME=]DIR, TOME_MODEL, or a "
-          "section [model.NAME] of the --config file");
+          "model: none is given, and none comes with this program: --model [NAME=]DIR, TOME_MODEL, "
+          "or a section [model.NAME] of the --config file");
     }
     TOME_RETURN_IF_ERROR(CheckDtypes());
     TOME_RETURN_IF_ERROR(CheckAtMost("default-timeout", "maximum-timeout",
@@ -361,7 +361,8 @@ std::string Report(const ServerConfig& config, const Sources& sources) {
 }  // namespace
 
 absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arguments,
-                                             const std::vector<std::string>& environment) {
+                                             const std::vector<std::string>& environment,
+                                             const std::string& default_model) {
   CommandLine command_line;
   TOME_ASSIGN_OR_RETURN(const Flags flags, ParseFlags(arguments));
   if (flags.help) {
@@ -381,6 +382,9 @@ absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arg
     const std::vector<Given>& givens = all.options.at(option.name);
     TOME_RETURN_IF_ERROR(Apply(option, givens, config));
     sources.options[option.name] = givens.empty() ? "default" : givens.back().source;
+  }
+  if (config.models.empty() && !default_model.empty()) {
+    TOME_RETURN_IF_ERROR(FindOption("model")->set(default_model, config));
   }
   TOME_RETURN_IF_ERROR(ApplyModelSections(all, config, sources));
   TOME_RETURN_IF_ERROR(CrossChecks(config, sources).Run());

@@ -92,8 +92,10 @@ struct CommandLine {
 // the value and what is allowed; an unknown flag, TOME_ variable, key or section is an error, too.
 //   arguments    without the program's name
 //   environment  "NAME=value" entries; only TOME_* ones are read
+//   default_model  directory of the model to serve where none is given; empty: there is none
 absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arguments,
-                                             const std::vector<std::string>& environment);
+                                             const std::vector<std::string>& environment,
+                                             const std::string& default_model = "");
 
 }  // namespace tome
 

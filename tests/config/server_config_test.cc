@@ -172,6 +172,18 @@ TEST(ParseCommandLineTest, ASectionServesAModelAndOverridesTheServersSettings) {
   EXPECT_EQ(config.models[1].default_schedule.PerBlockMerges(2), (std::vector<int>{4, 4}));
 }
 
+TEST(ParseCommandLineTest, WithoutAModelTheOneThatComesWithTheProgramIsServed) {
+  const auto none = ParseCommandLine({"--check-config"}, {}, "/share/tome/clipart");
+  const auto one = ParseCommandLine({"--model=/m"}, {}, "/share/tome/clipart");
+
+  ASSERT_TRUE(none.ok()) << none.status();
+  EXPECT_THAT(none->print_and_exit, HasSubstr("[model.\"clipart\"]\n"
+                                              "directory = \"/share/tome/clipart\"  # default\n"));
+  ASSERT_TRUE(one.ok()) << one.status();
+  ASSERT_EQ(one->config.models.size(), 1u);
+  EXPECT_EQ(one->config.models[0].directory, "/m");
+}
+
 TEST(ParseCommandLineTest, ASectionAlsoSetsAModelThatAFlagNames) {
   const TemporaryFile file(
       "[model.small]\n"
