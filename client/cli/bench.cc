@@ -1,4 +1,3 @@
-#include <fstream>
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -14,6 +13,7 @@
 #include "client/cli/input_files.h"
 #include "client/cli/interrupt.h"
 #include "client/cli/json.h"
+#include "client/cli/replace_file.h"
 #include "client/embed_stream.h"
 
 namespace tome::client {
@@ -94,6 +94,10 @@ ExitCode RunBench(const GlobalOptions& global, const BenchCommand& command) {
   if (const absl::Status status = CheckDurations(command.load); !status.ok()) {
     return ReportUsageError(global, status);
   }
+  if (!command.out.empty()) {
+    const absl::Status status = CheckReplaceable("--out", command.out);
+    if (!status.ok()) return ReportUsageError(global, status);
+  }
   absl::StatusOr<std::unique_ptr<Client>> client = Connect(global);
   if (!client.ok()) return ReportUsageError(global, client.status());
   const absl::StatusOr<ModelAndLimits> model =
@@ -102,14 +106,6 @@ ExitCode RunBench(const GlobalOptions& global, const BenchCommand& command) {
   absl::StatusOr<std::vector<std::string>> pictures =
       ReadPictures(command, model->limits.encoded_bytes);
   if (!pictures.ok()) return ReportUsageError(global, pictures.status());
-  std::ofstream out;
-  if (!command.out.empty()) {
-    out.open(command.out);
-    if (!out) {
-      return ReportUsageError(global, absl::InvalidArgumentError(absl::StrCat(
-                                          "--out: ", command.out, " cannot be written")));
-    }
-  }
 
   EmbedOptions embed;
   embed.timeout = global.timeout;
@@ -131,9 +127,9 @@ ExitCode RunBench(const GlobalOptions& global, const BenchCommand& command) {
   } else {
     std::cout << ToText(command, model->model, result, summary);
   }
-  if (!command.out.empty() && !(out << OneLine(json) << std::endl)) {
-    std::cerr << "tome: --out: " << command.out << " cannot be written\n";
-    return kExitFailed;
+  if (!command.out.empty()) {
+    const absl::Status written = ReplaceFile(command.out, OneLine(json) + "\n");
+    if (!written.ok()) return ReportCallError(global, written);
   }
   if (result.interrupted) return kExitInterrupted;
   return summary.total.embedded > 0 ? kExitOk : kExitFailed;

@@ -1,8 +1,5 @@
 #include "client/cli/run_record.h"
 
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <utility>
@@ -11,6 +8,7 @@
 
 #include "client/cli/json.h"
 #include "client/cli/option_text.h"
+#include "client/cli/replace_file.h"
 
 namespace tome::client {
 namespace {
@@ -29,15 +27,7 @@ Json ToJson(const RunRecord& record) {
 std::string RunRecordFileOf(const std::string& file) { return file + ".run.json"; }
 
 absl::Status WriteRunRecord(const std::string& file, const RunRecord& record) {
-  const std::string target = RunRecordFileOf(file);
-  const std::string unfinished = target + ".new";
-  std::ofstream out(unfinished, std::ios::trunc);
-  out << OneLine(ToJson(record)) << "\n";
-  out.close();
-  if (!out || std::rename(unfinished.c_str(), target.c_str()) != 0) {
-    return absl::UnknownError(absl::StrCat("cannot write ", target, ": ", std::strerror(errno)));
-  }
-  return absl::OkStatus();
+  return ReplaceFile(RunRecordFileOf(file), OneLine(ToJson(record)) + "\n");
 }
 
 absl::StatusOr<RunRecord> ReadRunRecord(const std::string& file) {
