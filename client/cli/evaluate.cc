@@ -77,7 +77,9 @@ absl::StatusOr<std::vector<PictureMaps>> DrawMaps(Client& client, const GlobalOp
       if (!embedding.ok()) return embedding.status();
       const absl::StatusOr<RgbImage> drawn = DrawMergeMapOf(*embedding, ladder.model.patch_size);
       if (!drawn.ok()) return drawn.status();
-      picture.png_of_rung.push_back(PngBytes(*drawn));
+      absl::StatusOr<std::string> png = PngBytes(*drawn);
+      if (!png.ok()) return png.status();
+      picture.png_of_rung.push_back(*std::move(png));
     }
   }
   return maps;

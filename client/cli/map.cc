@@ -10,6 +10,7 @@
 #include "client/cli/json.h"
 #include "client/cli/merge_map_picture.h"
 #include "client/cli/png_file.h"
+#include "client/cli/replace_file.h"
 
 namespace tome::client {
 namespace {
@@ -39,6 +40,8 @@ absl::StatusOr<Embedding> EmbedWithMap(Client& client, const GlobalOptions& glob
 }  // namespace
 
 ExitCode RunMap(const GlobalOptions& global, const MapCommand& command) {
+  const absl::Status writable = CheckReplaceable("--out", command.out);
+  if (!writable.ok()) return ReportUsageError(global, writable);
   absl::StatusOr<std::unique_ptr<Client>> client = Connect(global);
   if (!client.ok()) return ReportUsageError(global, client.status());
   const absl::StatusOr<ModelAndLimits> model =
@@ -57,9 +60,10 @@ ExitCode RunMap(const GlobalOptions& global, const MapCommand& command) {
   if (!embedding.ok()) return ReportCallError(global, embedding.status());
   const absl::StatusOr<RgbImage> picture = DrawMergeMapOf(*embedding, model->model.patch_size);
   if (!picture.ok()) return ReportCallError(global, picture.status());
-  if (absl::Status written = WritePng(*picture, command.out); !written.ok()) {
-    return ReportUsageError(global, written);
-  }
+  const absl::StatusOr<std::string> png = PngBytes(*picture);
+  if (!png.ok()) return ReportCallError(global, png.status());
+  const absl::Status written = ReplaceFile(command.out, *png);
+  if (!written.ok()) return ReportCallError(global, written);
   if (global.json) {
     std::cout << OneLine({{"out", command.out},
                           {"merged_per_block", embedding->merged_per_block},

@@ -78,7 +78,7 @@ class Grid {
 };
 
 absl::Status CheckFits(const ModelPixels& pixels, const MergeMap& map, int patch_size) {
-  const bool covered = patch_size > 0 &&
+  const bool covered = patch_size > 0 && pixels.height > 0 && pixels.width > 0 &&
                        map.grid_height * patch_size <= static_cast<int>(pixels.height) &&
                        map.grid_width * patch_size <= static_cast<int>(pixels.width);
   const bool whole = map.group_of_patch.size() == size_t(map.grid_height) * map.grid_width;

@@ -10,7 +10,8 @@ namespace tome::client {
 // Which patches became one token, drawn as the paper's figures are: each group of patches in the
 // mean colour of its pixels, with a line in a colour of its own around it. Every pixel that the
 // model saw becomes `scale` x `scale`; those beyond the last whole patch, which it did not use,
-// stay. INTERNAL where pixels and map contradict each other. REQUIRES: scale > 0.
+// stay. INTERNAL where there are no pixels, or they and the map contradict each other. REQUIRES:
+// scale > 0.
 absl::StatusOr<RgbImage> DrawMergeMap(const ModelPixels& pixels, const MergeMap& map,
                                       int patch_size, int scale);
 

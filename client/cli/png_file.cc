@@ -2,13 +2,11 @@
 
 #include <png.h>
 
-#include <fstream>
-
 #include "absl/strings/str_cat.h"
 
 namespace tome::client {
 
-std::string PngBytes(const RgbImage& image) {
+absl::StatusOr<std::string> PngBytes(const RgbImage& image) {
   png_image png = {};
   png.version = PNG_IMAGE_VERSION;
   png.height = image.height;
@@ -19,17 +17,13 @@ std::string PngBytes(const RgbImage& image) {
   // The bound is of the largest file that such an image can become.
   png_alloc_size_t size = PNG_IMAGE_PNG_SIZE_MAX(png);
   std::string bytes(size, '\0');
-  png_image_write_to_memory(&png, bytes.data(), &size, kAsItIs, image.pixels.data(),
-                            kRowsWithoutGaps, nullptr);
+  if (png_image_write_to_memory(&png, bytes.data(), &size, kAsItIs, image.pixels.data(),
+                                kRowsWithoutGaps, nullptr) == 0) {
+    return absl::InternalError(
+        absl::StrCat("no PNG of ", image.height, " x ", image.width, " pixels: ", png.message));
+  }
   bytes.resize(size);
   return bytes;
-}
-
-absl::Status WritePng(const RgbImage& image, const std::string& file) {
-  std::ofstream out(file, std::ios::binary);
-  out << PngBytes(image);
-  out.flush();
-  return out ? absl::OkStatus() : absl::InvalidArgumentError(absl::StrCat("cannot write ", file));
 }
 
 }  // namespace tome::client

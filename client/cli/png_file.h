@@ -3,18 +3,15 @@
 
 #include <string>
 
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 
 #include "client/embedding.h"
 
 namespace tome::client {
 
-// Writes a PNG file, in the place of one that is there. INVALID_ARGUMENT names the file where it
-// cannot be written. REQUIRES: both sides > 0.
-absl::Status WritePng(const RgbImage& image, const std::string& file);
-
-// The bytes of such a file.
-std::string PngBytes(const RgbImage& image);
+// The bytes of a PNG file. INTERNAL for sides that a PNG cannot have. REQUIRES: a byte a channel of
+// each pixel.
+absl::StatusOr<std::string> PngBytes(const RgbImage& image);
 
 }  // namespace tome::client
 

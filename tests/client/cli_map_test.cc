@@ -16,6 +16,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using tome::v1::EmbedRequest;
 
 // A picture of 2 x 4 pixels in two patches, which its only merging block makes one token.
@@ -82,6 +83,24 @@ TEST(CliMapTest, ShowsAnEarlierBlockByMergingNothingBehindIt) {
   EXPECT_THAT(server.calls()[1].request.merge().per_block().r(), ElementsAre(0, 1));
 }
 
+TEST(CliMapTest, WritesNothingWhereTheAnswerHasNoPixels) {
+  FakeServer server([](const EmbedRequest&, int) {
+    FakeServer::Reply reply = FakeServer::Answer({1.0f, 0.0f});
+    reply.response.mutable_embedding()->mutable_merge_map();
+    reply.response.mutable_embedding()->mutable_model_pixels();
+    return reply;
+  });
+  TemporaryDirectory folder;
+  const std::string out = folder.Write("map.png", "an earlier one");
+
+  const auto result =
+      TomeProcess::Run(server.address(), {"map", folder.Write("a.jpg", "picture"), "--out", out});
+
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.err, HasSubstr("does not fit its 0 x 0 pixels"));
+  EXPECT_EQ(folder.Read("map.png"), "an earlier one");
+}
+
 TEST(CliMapTest, TellsWhatIsWrongWithItsOptions) {
   FakeServer server(AnswerMap);
   TemporaryDirectory folder;
@@ -99,6 +118,7 @@ TEST(CliMapTest, TellsWhatIsWrongWithItsOptions) {
   const auto nowhere = run({"--out", folder.path() + "/no/map.png"});
   EXPECT_EQ(nowhere.exit_code, 2);
   EXPECT_THAT(nowhere.err, HasSubstr("/no/map.png"));
+  EXPECT_THAT(server.calls(), IsEmpty());
 }
 
 }  // namespace

@@ -67,6 +67,7 @@ TEST(MergeMapPictureTest, RefusesAMapThatDoesNotFitThePixels) {
               HasSubstr("1 x 3 patches and 2 tokens does not fit its 2 x 4 pixels"));
   EXPECT_FALSE(DrawMergeMap(Grey({"AACCYY", "AACCYY"}), unknown_group, 2, 1).ok());
   EXPECT_FALSE(DrawMergeMap(Grey({"AACCYY", "AACCYY"}), kMap, 0, 1).ok());
+  EXPECT_FALSE(DrawMergeMap(ModelPixels{}, MergeMap{}, 2, 1).ok());
 }
 
 }  // namespace
