@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <fstream>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -17,19 +16,13 @@
 #include "client/cli/ladder.h"
 #include "client/cli/merge_map_picture.h"
 #include "client/cli/png_file.h"
+#include "client/cli/replace_file.h"
 
 namespace tome::client {
 namespace {
 
 // How many pictures the page shows merge maps of.
 constexpr size_t kPicturesWithMaps = 4;
-
-absl::Status WriteText(const std::string& text, const std::string& file) {
-  std::ofstream out(file, std::ios::binary);
-  out << text;
-  out.flush();
-  return out ? absl::OkStatus() : absl::InvalidArgumentError(absl::StrCat("cannot write ", file));
-}
 
 void ShowProgress(const std::string& what) { std::cerr << "measuring " << what << "\n"; }
 
@@ -88,14 +81,13 @@ absl::StatusOr<std::vector<PictureMaps>> DrawMaps(Client& client, const GlobalOp
 absl::Status WriteReports(Client& client, const GlobalOptions& global,
                           const EvaluateCommand& command, const Ladder& ladder) {
   if (!command.csv.empty()) {
-    if (absl::Status written = WriteText(EvaluationCsv(ladder), command.csv); !written.ok()) {
-      return written;
-    }
+    const absl::Status written = ReplaceFile(command.csv, EvaluationCsv(ladder));
+    if (!written.ok()) return written;
   }
   if (command.html.empty()) return absl::OkStatus();
   const absl::StatusOr<std::vector<PictureMaps>> maps = DrawMaps(client, global, ladder);
   if (!maps.ok()) return maps.status();
-  return WriteText(EvaluationHtml(ladder, *maps), command.html);
+  return ReplaceFile(command.html, EvaluationHtml(ladder, *maps));
 }
 
 // The ladder of a command, or its exit code.
@@ -111,6 +103,15 @@ absl::StatusOr<Ladder> MeasureFor(Client& client, const GlobalOptions& global,
                        ShowProgress);
 }
 
+void Print(const GlobalOptions& global, const Ladder& ladder, const Json& json) {
+  if (global.json) {
+    std::cout << OneLine(json) << std::endl;
+    return;
+  }
+  std::cout << EvaluationTable(ladder) << std::flush;
+  PrintFailures(ladder.failed);
+}
+
 std::vector<Schedule> ConstantSchedules(const std::vector<uint32_t>& r) {
   std::vector<Schedule> schedules;
   for (const uint32_t each : r) schedules.emplace_back(ConstantSchedule{each});
@@ -120,6 +121,12 @@ std::vector<Schedule> ConstantSchedules(const std::vector<uint32_t>& r) {
 }  // namespace
 
 ExitCode RunEvaluate(const GlobalOptions& global, const EvaluateCommand& command) {
+  for (const auto& [option, file] :
+       {std::pair("--csv", command.csv), std::pair("--html", command.html)}) {
+    if (file.empty()) continue;
+    const absl::Status writable = CheckReplaceable(option, file);
+    if (!writable.ok()) return ReportUsageError(global, writable);
+  }
   absl::StatusOr<std::unique_ptr<Client>> client = Connect(global);
   if (!client.ok()) return ReportUsageError(global, client.status());
   std::vector<Schedule> schedules = ConstantSchedules(command.r);
@@ -127,20 +134,17 @@ ExitCode RunEvaluate(const GlobalOptions& global, const EvaluateCommand& command
   const absl::StatusOr<Ladder> ladder =
       MeasureFor(**client, global, command, std::move(schedules), command.labels);
   if (!ladder.ok()) return ReportCallError(global, ladder.status());
+  // First: what was measured is not lost with what is made of it.
+  Print(global, *ladder, ToJson(*ladder));
   if (absl::Status written = WriteReports(**client, global, command, *ladder); !written.ok()) {
     return ReportCallError(global, written);
-  }
-  if (global.json) {
-    std::cout << OneLine(ToJson(*ladder)) << "\n";
-  } else {
-    std::cout << EvaluationTable(*ladder);
-    std::cout.flush();
-    PrintFailures(ladder->failed);
   }
   return ladder->failed.empty() ? kExitOk : kExitFailed;
 }
 
 ExitCode RunCalibrate(const GlobalOptions& global, const CalibrateCommand& command) {
+  const absl::Status writable = CheckReplaceable("--out", command.out);
+  if (!writable.ok()) return ReportUsageError(global, writable);
   absl::StatusOr<std::unique_ptr<Client>> client = Connect(global);
   if (!client.ok()) return ReportUsageError(global, client.status());
   std::vector<uint32_t> ascending = command.r;
@@ -163,16 +167,11 @@ ExitCode RunCalibrate(const GlobalOptions& global, const CalibrateCommand& comma
                         {"images", ladder->files.size()},
                         {"date", absl::FormatTime("%Y-%m-%d", absl::Now(), absl::UTCTimeZone())},
                         {"steps", std::move(steps)}};
-  if (absl::Status written = WriteText(profile.dump(2) + "\n", command.out); !written.ok()) {
-    return ReportUsageError(global, written);
-  }
-  if (global.json) {
-    std::cout << OneLine(profile) << "\n";
-  } else {
-    std::cout << EvaluationTable(*ladder);
-    std::cout.flush();
+  Print(global, *ladder, profile);
+  const absl::Status written = ReplaceFile(command.out, profile.dump(2) + "\n");
+  if (!written.ok()) return ReportCallError(global, written);
+  if (!global.json) {
     std::cerr << command.out << ": the server takes it from the model's directory\n";
-    PrintFailures(ladder->failed);
   }
   return ladder->failed.empty() ? kExitOk : kExitFailed;
 }

@@ -2,9 +2,11 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <string>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -16,8 +18,10 @@ namespace tome::client {
 namespace {
 
 using nlohmann::json;
+using ::testing::AllOf;
 using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using tome::v1::EmbedRequest;
 
 // A picture is a number, and its embedding points so many degrees from the first axis; r turns
@@ -62,6 +66,10 @@ class CliEvaluateTest : public testing::Test {
 
   TomeProcess::Result Run(const std::vector<std::string>& arguments) const {
     return TomeProcess::Run(server_.address(), arguments);
+  }
+  // Where no file can have more than a kilobyte.
+  TomeProcess::Result RunOnAFullDisk(const std::vector<std::string>& arguments) const {
+    return TomeProcess(server_.address(), arguments, 1024).Wait();
   }
 
   static std::string Read(const std::string& file) {
@@ -135,6 +143,38 @@ TEST_F(CliEvaluateTest, NeedsTwoPictures) {
 
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_THAT(result.err, HasSubstr("1 pictures can be embedded, a comparison needs 2"));
+}
+
+TEST_F(CliEvaluateTest, MeasuresNothingThatItCouldNotWrite) {
+  const std::vector<std::vector<std::string>> commands = {
+      {"evaluate", "--csv"}, {"evaluate", "--html"}, {"calibrate", "--out"}};
+  for (const std::vector<std::string>& command : commands) {
+    const auto result =
+        Run({command[0], "--images", pictures_.path(), command[1], out_ / "no/file"});
+
+    EXPECT_EQ(result.exit_code, 2) << command[0];
+    EXPECT_THAT(result.err, HasSubstr(command[1] + ": cannot write " + (out_ / "no/file")));
+  }
+  EXPECT_THAT(server_.calls(), IsEmpty());
+}
+
+TEST_F(CliEvaluateTest, AFullDiskLosesNeitherTheTableNorWhatWasThere) {
+  const std::string profile = out_.Write("profile.json", "an earlier one");
+  const std::string page = out_.Write("report.html", "an earlier one");
+
+  const auto calibrate = RunOnAFullDisk(
+      {"calibrate", "--images", pictures_.path(), "--r", "1,2,3,4,5,6,7", "--out", profile});
+  const auto evaluate =
+      RunOnAFullDisk({"evaluate", "--images", pictures_.path(), "--r", "7", "--html", page});
+
+  for (const TomeProcess::Result& result : {calibrate, evaluate}) {
+    EXPECT_EQ(result.exit_code, 1);
+    EXPECT_THAT(result.out, ContainsRegex("r = 7 +2 +2.00"));
+    EXPECT_THAT(result.err, HasSubstr(": File too large"));
+  }
+  EXPECT_EQ(out_.Read("profile.json"), "an earlier one");
+  EXPECT_EQ(out_.Read("report.html"), "an earlier one");
+  EXPECT_FALSE(std::filesystem::exists(profile + ".new"));
 }
 
 TEST_F(CliEvaluateTest, CalibrateWritesTheProfileOfTheseWeights) {
