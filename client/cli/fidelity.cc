@@ -35,7 +35,7 @@ float Dot(const std::vector<float>& a, const std::vector<float>& b) {
 }
 
 // The `count` rows nearest to row `of`, without itself, nearest first; of equals the lower.
-std::vector<size_t> NearestOthers(const Vectors& unit, size_t of, size_t count) {
+std::vector<size_t> NearestTo(const Vectors& unit, size_t of, size_t count) {
   std::vector<float> cosine(unit.size());
   for (size_t i = 0; i < unit.size(); ++i) cosine[i] = Dot(unit[of], unit[i]);
   std::vector<size_t> order;
@@ -82,29 +82,34 @@ Fidelity FidelityOf(const Vectors& exact, const Vectors& merged) {
   return fidelity;
 }
 
-double NeighbourRecall(const Vectors& exact, const Vectors& merged, int count) {
-  const Vectors unit_exact = Normalized(exact);
-  const Vectors unit_merged = Normalized(merged);
+Neighbours NearestOthers(const Vectors& vectors, size_t count) {
+  const Vectors unit = Normalized(vectors);
+  Neighbours neighbours;
+  for (size_t i = 0; i < unit.size(); ++i) neighbours.push_back(NearestTo(unit, i, count));
+  return neighbours;
+}
+
+double NeighbourRecall(const Neighbours& exact, const Neighbours& merged, size_t count) {
   double recall = 0.0;
   for (size_t i = 0; i < exact.size(); ++i) {
-    std::vector<size_t> wanted = NearestOthers(unit_exact, i, count);
-    std::vector<size_t> found = NearestOthers(unit_merged, i, count);
+    const size_t among = std::min(count, exact[i].size());
+    std::vector<size_t> wanted(exact[i].begin(), exact[i].begin() + among);
+    std::vector<size_t> found(merged[i].begin(), merged[i].begin() + among);
     std::ranges::sort(wanted);
     std::ranges::sort(found);
     std::vector<size_t> both;
     std::ranges::set_intersection(wanted, found, std::back_inserter(both));
-    recall += static_cast<double>(both.size()) / static_cast<double>(wanted.size());
+    recall += static_cast<double>(both.size()) / static_cast<double>(among);
   }
   return recall / static_cast<double>(exact.size());
 }
 
-double NearestLabelAccuracy(const Vectors& vectors, const std::vector<std::string>& labels) {
-  const Vectors unit = Normalized(vectors);
+double NearestLabelAccuracy(const Neighbours& neighbours, const std::vector<std::string>& labels) {
   int right = 0;
-  for (size_t i = 0; i < unit.size(); ++i) {
-    if (labels[NearestOthers(unit, i, 1).front()] == labels[i]) ++right;
+  for (size_t i = 0; i < neighbours.size(); ++i) {
+    if (labels[neighbours[i].front()] == labels[i]) ++right;
   }
-  return static_cast<double>(right) / static_cast<double>(unit.size());
+  return static_cast<double>(right) / static_cast<double>(neighbours.size());
 }
 
 }  // namespace tome::client

@@ -1,6 +1,7 @@
 #ifndef TOME_CLIENT_CLI_FIDELITY_H_
 #define TOME_CLIENT_CLI_FIDELITY_H_
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -22,14 +23,21 @@ struct Fidelity {
 // REQUIRES: as many rows in both, at least one.
 Fidelity FidelityOf(const Vectors& exact, const Vectors& merged);
 
-// Of each picture's `count` nearest other pictures among `exact`, the share that is among its
-// nearest in `merged`; the mean over the pictures. Fewer than `count` others: all of them count.
-// REQUIRES: as many rows in both, at least two; count > 0.
-double NeighbourRecall(const Vectors& exact, const Vectors& merged, int count);
+// Of each row the other rows that are nearest to it, nearest first; of equals the lower.
+using Neighbours = std::vector<std::vector<size_t>>;
 
-// The share of pictures whose nearest other picture has their label. REQUIRES: a label a row, at
-// least two rows.
-double NearestLabelAccuracy(const Vectors& vectors, const std::vector<std::string>& labels);
+// As many as `count` of each row, or all others where they are fewer.
+Neighbours NearestOthers(const Vectors& vectors, size_t count);
+
+// Of each picture's first `count` neighbours in `exact`, the share that is among its first in
+// `merged`; the mean over the pictures. Those of a picture that has fewer all count. REQUIRES: as
+// many pictures in both, at least two; as many neighbours of each, `count` of them if there are so
+// many others; count > 0.
+double NeighbourRecall(const Neighbours& exact, const Neighbours& merged, size_t count);
+
+// The share of pictures whose nearest other picture has their label. REQUIRES: a label a picture,
+// at least two pictures.
+double NearestLabelAccuracy(const Neighbours& neighbours, const std::vector<std::string>& labels);
 
 }  // namespace tome::client
 

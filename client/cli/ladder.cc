@@ -20,6 +20,7 @@ namespace {
 constexpr size_t kFilesAtOnce = 128;
 constexpr int kCallsForLatency = 9;
 constexpr int kFewestFiles = 2;
+constexpr size_t kNeighbours = 10;
 
 struct Run {
   Vectors vectors;  // a row a file
@@ -143,8 +144,10 @@ absl::StatusOr<Ladder> MeasureLadder(Client& client, const GlobalOptions& global
   if (options.labels) {
     for (const std::string& file : ladder.files) labels.push_back(LabelOf(file, options.images));
   }
+  const Neighbours exact_neighbours = NearestOthers(exact->vectors, kNeighbours);
 
-  const auto measure = [&](const Schedule& schedule, const Run& run) -> absl::StatusOr<Rung> {
+  const auto measure = [&](const Schedule& schedule, const Run& run,
+                           const Neighbours& neighbours) -> absl::StatusOr<Rung> {
     Rung rung;
     rung.schedule = schedule;
     rung.flop_ratio = run.last.gflops > 0.0 ? run.last.gflops_unmerged / run.last.gflops : 1.0;
@@ -156,12 +159,12 @@ absl::StatusOr<Ladder> MeasureLadder(Client& client, const GlobalOptions& global
     if (!latency.ok()) return latency.status();
     rung.latency = *latency;
     rung.fidelity = FidelityOf(exact->vectors, run.vectors);
-    rung.recall_at_1 = NeighbourRecall(exact->vectors, run.vectors, 1);
-    rung.recall_at_10 = NeighbourRecall(exact->vectors, run.vectors, 10);
-    if (options.labels) rung.label_accuracy = NearestLabelAccuracy(run.vectors, labels);
+    rung.recall_at_1 = NeighbourRecall(exact_neighbours, neighbours, 1);
+    rung.recall_at_10 = NeighbourRecall(exact_neighbours, neighbours, kNeighbours);
+    if (options.labels) rung.label_accuracy = NearestLabelAccuracy(neighbours, labels);
     return rung;
   };
-  absl::StatusOr<Rung> first = measure(none, *exact);
+  absl::StatusOr<Rung> first = measure(none, *exact, exact_neighbours);
   if (!first.ok()) return first.status();
   ladder.rungs.push_back(*std::move(first));
   for (const Schedule& schedule : options.schedules) {
@@ -171,7 +174,7 @@ absl::StatusOr<Ladder> MeasureLadder(Client& client, const GlobalOptions& global
         EmbedAtOnce(client, ladder.files, OptionsOf(global, options.model, schedule), file_bytes);
     if (!run.ok()) return run.status();
     if (!run->failed.empty()) return run->failed.front().status;
-    absl::StatusOr<Rung> rung = measure(schedule, *run);
+    absl::StatusOr<Rung> rung = measure(schedule, *run, NearestOthers(run->vectors, kNeighbours));
     if (!rung.ok()) return rung.status();
     ladder.rungs.push_back(*std::move(rung));
   }

@@ -1,11 +1,14 @@
 #include "client/cli/fidelity.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
 
 namespace tome::client {
 namespace {
+
+using ::testing::ElementsAre;
 
 TEST(FidelityTest, IsTheMeanCosineAndThatOfOneInTwenty) {
   Vectors exact(40, {1.0f, 0.0f});
@@ -43,10 +46,22 @@ Vectors Directions(const std::vector<double>& angles) {
   return vectors;
 }
 
+TEST(NearestOthersTest, GivesTheNearestFirstWithoutTheRowItself) {
+  const Vectors vectors = Directions({0.0, 10.0, 40.0, 45.0});
+
+  EXPECT_THAT(NearestOthers(vectors, 2), ElementsAre(ElementsAre(1, 2), ElementsAre(0, 2),
+                                                     ElementsAre(3, 1), ElementsAre(2, 1)));
+  EXPECT_THAT(NearestOthers(vectors, 10).front(), ElementsAre(1, 2, 3));
+}
+
+TEST(NearestOthersTest, GivesTheLowerOfEqualRowsFirst) {
+  EXPECT_THAT(NearestOthers(Directions({0.0, 10.0, 10.0, 10.0}), 2).front(), ElementsAre(1, 2));
+}
+
 TEST(NeighbourRecallTest, CountsTheNearestThatStayTheNearest) {
-  const Vectors exact = Directions({0.0, 10.0, 40.0, 45.0});
+  const Neighbours exact = NearestOthers(Directions({0.0, 10.0, 40.0, 45.0}), 10);
   // The third moves from the fourth to the first two.
-  const Vectors merged = Directions({0.0, 10.0, 12.0, 45.0});
+  const Neighbours merged = NearestOthers(Directions({0.0, 10.0, 12.0, 45.0}), 10);
 
   EXPECT_DOUBLE_EQ(NeighbourRecall(exact, exact, 1), 1.0);
   // Nearest before: 1 0 3 2; after: 1 2 1 2.
@@ -55,10 +70,10 @@ TEST(NeighbourRecallTest, CountsTheNearestThatStayTheNearest) {
 }
 
 TEST(NearestLabelAccuracyTest, CountsPicturesWhoseNearestOtherHasTheirLabel) {
-  const Vectors vectors = Directions({0.0, 10.0, 40.0, 45.0});
+  const Neighbours neighbours = NearestOthers(Directions({0.0, 10.0, 40.0, 45.0}), 10);
 
-  EXPECT_DOUBLE_EQ(NearestLabelAccuracy(vectors, {"a", "a", "b", "b"}), 1.0);
-  EXPECT_DOUBLE_EQ(NearestLabelAccuracy(vectors, {"a", "a", "b", "a"}), 0.5);
+  EXPECT_DOUBLE_EQ(NearestLabelAccuracy(neighbours, {"a", "a", "b", "b"}), 1.0);
+  EXPECT_DOUBLE_EQ(NearestLabelAccuracy(neighbours, {"a", "a", "b", "a"}), 0.5);
 }
 
 }  // namespace
