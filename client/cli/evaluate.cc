@@ -17,6 +17,7 @@
 #include "client/cli/merge_map_picture.h"
 #include "client/cli/png_file.h"
 #include "client/cli/replace_file.h"
+#include "client/status.h"
 
 namespace tome::client {
 namespace {
@@ -60,10 +61,7 @@ absl::StatusOr<std::vector<PictureMaps>> DrawMaps(Client& client, const GlobalOp
     const absl::StatusOr<std::string> bytes = ReadImageFile(picture.file, /*limit=*/0);
     if (!bytes.ok()) return bytes.status();
     for (const Rung& rung : ladder.rungs) {
-      EmbedOptions options;
-      options.timeout = global.timeout;
-      options.model = ladder.model.name;
-      options.schedule = rung.schedule;
+      EmbedOptions options = OptionsOfRung(global, ladder.model, rung.schedule);
       options.output.merge_map = true;
       options.output.model_pixels = true;
       const absl::StatusOr<Embedding> embedding = client.Embed(EncodedImage{*bytes}, options);
@@ -103,6 +101,16 @@ absl::StatusOr<Ladder> MeasureFor(Client& client, const GlobalOptions& global,
                        ShowProgress);
 }
 
+// FAILED_PRECONDITION is about the weights, which every call asks for (OptionsOfRung).
+ExitCode ReportMeasurementError(const GlobalOptions& global, const absl::Status& status) {
+  if (!absl::IsFailedPrecondition(status)) return ReportCallError(global, status);
+  return ReportCallError(
+      global,
+      MakeStatus(status.code(),
+                 absl::StrCat("the model was replaced while it was measured: ", status.message()),
+                 "", RequestIdOf(status)));
+}
+
 void Print(const GlobalOptions& global, const Ladder& ladder, const Json& json) {
   if (global.json) {
     std::cout << OneLine(json) << std::endl;
@@ -133,11 +141,11 @@ ExitCode RunEvaluate(const GlobalOptions& global, const EvaluateCommand& command
   schedules.insert(schedules.end(), command.linear.begin(), command.linear.end());
   const absl::StatusOr<Ladder> ladder =
       MeasureFor(**client, global, command, std::move(schedules), command.labels);
-  if (!ladder.ok()) return ReportCallError(global, ladder.status());
+  if (!ladder.ok()) return ReportMeasurementError(global, ladder.status());
   // First: what was measured is not lost with what is made of it.
   Print(global, *ladder, ToJson(*ladder));
   if (absl::Status written = WriteReports(**client, global, command, *ladder); !written.ok()) {
-    return ReportCallError(global, written);
+    return ReportMeasurementError(global, written);
   }
   return ladder->failed.empty() ? kExitOk : kExitFailed;
 }
@@ -152,7 +160,7 @@ ExitCode RunCalibrate(const GlobalOptions& global, const CalibrateCommand& comma
   ascending.erase(std::unique(ascending.begin(), ascending.end()), ascending.end());
   const absl::StatusOr<Ladder> ladder =
       MeasureFor(**client, global, command, ConstantSchedules(ascending), /*labels=*/false);
-  if (!ladder.ok()) return ReportCallError(global, ladder.status());
+  if (!ladder.ok()) return ReportMeasurementError(global, ladder.status());
 
   Json steps = Json::array();
   for (const Rung& rung : ladder->rungs) {

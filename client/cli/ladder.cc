@@ -1,25 +1,29 @@
 #include "client/cli/ladder.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <filesystem>
+#include <memory>
 #include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 
-#include "client/batches.h"
 #include "client/cli/input_files.h"
 #include "client/cli/option_text.h"
+#include "client/embed_stream.h"
 
 namespace tome::client {
 namespace {
 
 // Files whose bytes are in memory at once.
 constexpr size_t kFilesAtOnce = 128;
+// Pictures on their way at once, as of `tome embed`.
+constexpr int kConcurrency = 8;
 constexpr int kCallsForLatency = 9;
-constexpr int kFewestFiles = 2;
+constexpr size_t kFewestFiles = 2;
 constexpr size_t kNeighbours = 10;
 
 struct Run {
@@ -29,24 +33,20 @@ struct Run {
   absl::Duration took;
 };
 
-EmbedOptions OptionsOf(const GlobalOptions& global, const std::string& model,
-                       const Schedule& schedule) {
-  EmbedOptions options;
-  options.timeout = global.timeout;
-  options.model = model;
-  options.schedule = schedule;
-  return options;
-}
-
 // What only this picture is the matter of.
 bool IsOfThePicture(const absl::Status& status) { return absl::IsInvalidArgument(status); }
 
 absl::StatusOr<Run> EmbedAtOnce(Client& client, const std::vector<std::string>& files,
-                                const EmbedOptions& options, uint64_t file_bytes) {
+                                const Model& model, const EmbedOptions& options,
+                                uint64_t file_bytes) {
+  StreamOptions of_stream;
+  static_cast<EmbedOptions&>(of_stream) = options;
+  of_stream.window = kConcurrency;
+  const std::unique_ptr<EmbedStream> stream = client.OpenStream(of_stream);
   Run run;
   for (size_t begin = 0; begin < files.size(); begin += kFilesAtOnce) {
     const size_t end = std::min(begin + kFilesAtOnce, files.size());
-    std::vector<BatchItem> items;
+    std::vector<EncodedImage> images;
     std::vector<std::string> read;
     for (size_t i = begin; i < end; ++i) {
       absl::StatusOr<std::string> bytes = ReadImageFile(files[i], file_bytes);
@@ -54,13 +54,22 @@ absl::StatusOr<Run> EmbedAtOnce(Client& client, const std::vector<std::string>& 
         run.failed.push_back({files[i], bytes.status()});
         continue;
       }
-      items.push_back({EncodedImage{*std::move(bytes)}, std::nullopt});
+      images.push_back({*std::move(bytes)});
       read.push_back(files[i]);
     }
+    std::vector<absl::StatusOr<Embedding>> embeddings(images.size());
+    std::atomic<bool> broken_off = false;
     // Reading the files is no matter of the server.
     const absl::Time sent = absl::Now();
-    std::vector<absl::StatusOr<Embedding>> embeddings = EmbedAll(client, std::move(items), options);
+    for (size_t i = 0; i < images.size() && !broken_off; ++i) {
+      stream->Embed(std::move(images[i]), std::nullopt, [&, i](absl::StatusOr<Embedding> answer) {
+        if (!answer.ok() && !IsOfThePicture(answer.status())) broken_off = true;
+        embeddings[i] = std::move(answer);
+      });
+    }
+    stream->Finish();
     run.took += absl::Now() - sent;
+    // What was not sent any more comes behind the error that ends it.
     for (size_t i = 0; i < embeddings.size(); ++i) {
       if (!embeddings[i].ok()) {
         if (!IsOfThePicture(embeddings[i].status())) return embeddings[i].status();
@@ -68,6 +77,11 @@ absl::StatusOr<Run> EmbedAtOnce(Client& client, const std::vector<std::string>& 
         continue;
       }
       run.last = *std::move(embeddings[i]);
+      if (run.last.vector.size() != static_cast<size_t>(model.embedding_dimensions)) {
+        return absl::InternalError(absl::StrCat(read[i], ": the server's vector has ",
+                                                run.last.vector.size(), " dimensions, ", model.name,
+                                                " has ", model.embedding_dimensions));
+      }
       run.vectors.push_back(run.last.vector);
     }
   }
@@ -114,6 +128,16 @@ std::vector<std::string> WithoutFailed(const std::vector<std::string>& files,
 
 }  // namespace
 
+EmbedOptions OptionsOfRung(const GlobalOptions& global, const Model& model,
+                           const Schedule& schedule) {
+  EmbedOptions options;
+  options.timeout = global.timeout;
+  options.model = model.name;
+  options.if_weights_digest = model.weights_digest;
+  options.schedule = schedule;
+  return options;
+}
+
 absl::StatusOr<Ladder> MeasureLadder(Client& client, const GlobalOptions& global,
                                      const LadderOptions& options,
                                      absl::FunctionRef<void(const std::string&)> progress) {
@@ -129,8 +153,8 @@ absl::StatusOr<Ladder> MeasureLadder(Client& client, const GlobalOptions& global
   // Files that fail here are left out of all that follows.
   const Schedule none = ConstantSchedule{0};
   progress(absl::StrCat("r = 0 on ", files.size(), " pictures"));
-  absl::StatusOr<Run> exact =
-      EmbedAtOnce(client, files, OptionsOf(global, options.model, none), file_bytes);
+  absl::StatusOr<Run> exact = EmbedAtOnce(client, files, ladder.model,
+                                          OptionsOfRung(global, ladder.model, none), file_bytes);
   if (!exact.ok()) return exact.status();
   ladder.files = WithoutFailed(files, exact->failed);
   ladder.failed = input.failed();
@@ -155,7 +179,7 @@ absl::StatusOr<Ladder> MeasureLadder(Client& client, const GlobalOptions& global
     rung.images_per_second =
         static_cast<double>(run.vectors.size()) / absl::ToDoubleSeconds(run.took);
     absl::StatusOr<absl::Duration> latency =
-        Latency(client, ladder.files, OptionsOf(global, options.model, schedule), file_bytes);
+        Latency(client, ladder.files, OptionsOfRung(global, ladder.model, schedule), file_bytes);
     if (!latency.ok()) return latency.status();
     rung.latency = *latency;
     rung.fidelity = FidelityOf(exact->vectors, run.vectors);
@@ -171,7 +195,8 @@ absl::StatusOr<Ladder> MeasureLadder(Client& client, const GlobalOptions& global
     if (IsExact(schedule)) continue;
     progress(absl::StrCat(RungName(schedule), " on ", ladder.files.size(), " pictures"));
     const absl::StatusOr<Run> run =
-        EmbedAtOnce(client, ladder.files, OptionsOf(global, options.model, schedule), file_bytes);
+        EmbedAtOnce(client, ladder.files, ladder.model,
+                    OptionsOfRung(global, ladder.model, schedule), file_bytes);
     if (!run.ok()) return run.status();
     if (!run->failed.empty()) return run->failed.front().status;
     absl::StatusOr<Rung> rung = measure(schedule, *run, NearestOthers(run->vectors, kNeighbours));

@@ -42,6 +42,11 @@ struct LadderOptions {
   bool labels = false;              // the first folder below `images` is a picture's label
 };
 
+// How a picture is embedded for one rung, each within the timeout: by these weights, or, where the
+// server has others by now, FAILED_PRECONDITION.
+EmbedOptions OptionsOfRung(const GlobalOptions& global, const Model& model,
+                           const Schedule& schedule);
+
 // Embeds the folder's pictures at each schedule by a running server, and compares. `progress` is
 // told in words what is measured next. A picture that the server refuses is left out; any other
 // error ends it. INVALID_ARGUMENT for fewer than two pictures.

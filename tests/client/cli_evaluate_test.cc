@@ -145,6 +145,76 @@ TEST_F(CliEvaluateTest, NeedsTwoPictures) {
   EXPECT_THAT(result.err, HasSubstr("1 pictures can be embedded, a comparison needs 2"));
 }
 
+// A batch has one timeout for all of its pictures.
+TEST_F(CliEvaluateTest, StreamsThePicturesSoThatEachHasTheTimeoutToItself) {
+  for (int i = 30; i < 60; ++i) pictures_.Write("a/" + std::to_string(i) + ".png", "30");
+
+  const auto result = Run({"evaluate", "--images", pictures_.path(), "--r", "4"});
+
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(server_.batches(), IsEmpty());
+  EXPECT_EQ(server_.streams(), 2);
+  // They wait for their turn before their time begins.
+  EXPECT_LE(server_.most_in_flight(), 8);
+}
+
+TEST_F(CliEvaluateTest, AsksEveryTimeForTheWeightsItBeganWith) {
+  const auto result =
+      Run({"evaluate", "--images", pictures_.path(), "--r", "4", "--html", out_ / "report.html"});
+
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  for (const FakeServer::Call& call : server_.calls()) {
+    EXPECT_EQ(call.request.if_weights_digest(), "d1");
+  }
+}
+
+TEST_F(CliEvaluateTest, EndsWhereTheModelIsReplacedMeanwhile) {
+  FakeServer replaced([](const EmbedRequest& request, int call) {
+    return request.merge().constant() == 0
+               ? AnswerAngle(request, call)
+               : FakeServer::Error(grpc::StatusCode::FAILED_PRECONDITION,
+                                   "if_weights_digest: now d2");
+  });
+
+  const auto result =
+      TomeProcess::Run(replaced.address(),
+                       {"calibrate", "--images", pictures_.path(), "--out", out_ / "profile.json"});
+
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.err, HasSubstr("FAILED_PRECONDITION: the model was replaced while it was "
+                                    "measured: if_weights_digest: now d2"));
+  EXPECT_EQ(out_.Read("profile.json"), "");
+}
+
+TEST_F(CliEvaluateTest, ShowsTheTableBeforeTheMapsCanFail) {
+  FakeServer replaced([](const EmbedRequest& request, int call) {
+    return request.output().merge_map() ? FakeServer::Error(grpc::StatusCode::FAILED_PRECONDITION,
+                                                            "if_weights_digest: now d2")
+                                        : AnswerAngle(request, call);
+  });
+
+  const auto result = TomeProcess::Run(
+      replaced.address(),
+      {"evaluate", "--images", pictures_.path(), "--r", "4", "--html", out_ / "report.html"});
+
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.out, ContainsRegex("r = 4 +2 +2.00"));
+  EXPECT_THAT(result.err, HasSubstr("the model was replaced while it was measured"));
+}
+
+TEST_F(CliEvaluateTest, RefusesVectorsThatAreNotAsLongAsTheModels) {
+  FakeServer longer([](const EmbedRequest& request, int call) {
+    return request.merge().constant() == 0 ? AnswerAngle(request, call)
+                                           : FakeServer::Answer({1.0f, 0.0f, 0.0f});
+  });
+
+  const auto result =
+      TomeProcess::Run(longer.address(), {"evaluate", "--images", pictures_.path(), "--r", "4"});
+
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.err, HasSubstr("the server's vector has 3 dimensions, vit has 2"));
+}
+
 TEST_F(CliEvaluateTest, MeasuresNothingThatItCouldNotWrite) {
   const std::vector<std::vector<std::string>> commands = {
       {"evaluate", "--csv"}, {"evaluate", "--html"}, {"calibrate", "--out"}};
