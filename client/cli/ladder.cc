@@ -110,6 +110,24 @@ std::string LabelOf(const std::string& file, const std::string& folder) {
   return relative.has_parent_path() ? relative.begin()->string() : "";
 }
 
+// "; a.png: ...", where a failure is a reason for what is told.
+std::string FirstReason(const std::vector<FailedFile>& failed) {
+  return failed.empty()
+             ? ""
+             : absl::StrCat("; ", failed.front().path, ": ", failed.front().status.message());
+}
+
+// Labels that are all alike would be right at any r.
+absl::Status CheckLabels(const std::vector<std::string>& files, const std::string& folder,
+                         const std::vector<FailedFile>& failed) {
+  std::set<std::string> labels;
+  for (const std::string& file : files) labels.insert(LabelOf(file, folder));
+  labels.erase("");
+  if (labels.size() > 1) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--labels: ", folder, " has fewer than two folders with pictures", FirstReason(failed)));
+}
+
 bool IsExact(const Schedule& schedule) {
   const auto* constant = std::get_if<ConstantSchedule>(&schedule);
   return constant != nullptr && constant->r == 0;
@@ -147,6 +165,10 @@ absl::StatusOr<Ladder> MeasureLadder(Client& client, const GlobalOptions& global
   InputFiles input({options.images}, /*recursive=*/true);
   std::vector<std::string> files;
   while (std::optional<std::string> file = input.Next()) files.push_back(*std::move(file));
+  if (options.labels) {
+    absl::Status enough = CheckLabels(files, options.images, input.failed());
+    if (!enough.ok()) return enough;
+  }
   Ladder ladder;
   ladder.model = model->model;
 
@@ -162,10 +184,13 @@ absl::StatusOr<Ladder> MeasureLadder(Client& client, const GlobalOptions& global
   if (ladder.files.size() < kFewestFiles) {
     return absl::InvalidArgumentError(absl::StrCat(options.images, ": ", ladder.files.size(),
                                                    " pictures can be embedded, a comparison needs ",
-                                                   kFewestFiles));
+                                                   kFewestFiles, FirstReason(ladder.failed)));
   }
   std::vector<std::string> labels;
   if (options.labels) {
+    // Those of a folder may all have failed.
+    absl::Status enough = CheckLabels(ladder.files, options.images, ladder.failed);
+    if (!enough.ok()) return enough;
     for (const std::string& file : ladder.files) labels.push_back(LabelOf(file, options.images));
   }
   const Neighbours exact_neighbours = NearestOthers(exact->vectors, kNeighbours);

@@ -49,7 +49,8 @@ EmbedOptions OptionsOfRung(const GlobalOptions& global, const Model& model,
 
 // Embeds the folder's pictures at each schedule by a running server, and compares. `progress` is
 // told in words what is measured next. A picture that the server refuses is left out; any other
-// error ends it. INVALID_ARGUMENT for fewer than two pictures.
+// error ends it. INVALID_ARGUMENT for fewer than two pictures, or than two labels where they are
+// asked for.
 absl::StatusOr<Ladder> MeasureLadder(Client& client, const GlobalOptions& global,
                                      const LadderOptions& options,
                                      absl::FunctionRef<void(const std::string&)> progress);

@@ -145,6 +145,35 @@ TEST_F(CliEvaluateTest, NeedsTwoPictures) {
   EXPECT_THAT(result.err, HasSubstr("1 pictures can be embedded, a comparison needs 2"));
 }
 
+TEST_F(CliEvaluateTest, TellsWhyTooFewPicturesAreLeft) {
+  TemporaryDirectory bad;
+  bad.Write("1.png", "bad");
+  bad.Write("2.png", "bad");
+
+  const auto result = Run({"evaluate", "--images", bad.path()});
+
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.err, AllOf(HasSubstr("0 pictures can be embedded, a comparison needs 2; "),
+                                HasSubstr("/1.png: input.encoded: no picture")));
+}
+
+TEST_F(CliEvaluateTest, NeedsTwoFoldersForLabels) {
+  TemporaryDirectory flat;
+  flat.Write("10.png", "10");
+  flat.Write("a/20.png", "20");
+  flat.Write("a/30.png", "30");
+
+  const auto result = Run({"evaluate", "--images", flat.path(), "--labels", "folders"});
+
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.err, AllOf(HasSubstr("INVALID_ARGUMENT: --labels: " + flat.path()),
+                                HasSubstr("has fewer than two folders")));
+  EXPECT_THAT(server_.calls(), IsEmpty());
+  flat.Write("b/40.png", "bad");
+  EXPECT_THAT(Run({"evaluate", "--images", flat.path(), "--labels", "folders"}).err,
+              ContainsRegex("has fewer than two folders.*b/40.png: input.encoded: no picture"));
+}
+
 // A batch has one timeout for all of its pictures.
 TEST_F(CliEvaluateTest, StreamsThePicturesSoThatEachHasTheTimeoutToItself) {
   for (int i = 30; i < 60; ++i) pictures_.Write("a/" + std::to_string(i) + ".png", "30");
