@@ -88,7 +88,7 @@ absl::Status WriteReports(Client& client, const GlobalOptions& global,
   return ReplaceFile(command.html, EvaluationHtml(ladder, *maps));
 }
 
-// The ladder of a command, or its exit code.
+// The ladder that a command asks for.
 template <typename Command>
 absl::StatusOr<Ladder> MeasureFor(Client& client, const GlobalOptions& global,
                                   const Command& command, std::vector<Schedule> schedules,

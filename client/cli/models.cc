@@ -86,7 +86,6 @@ std::string ToTable(const std::vector<Model>& models) {
   return table.ToString();
 }
 
-// One fact a line.
 std::string ProfileText(const MergeProfile& profile) {
   constexpr auto kRight = Table::Align::kRight;
   Table table({{"r", kRight},
@@ -104,6 +103,7 @@ std::string ProfileText(const MergeProfile& profile) {
                       table.ToString());
 }
 
+// One fact a line.
 std::string ToText(const ModelAndLimits& details) {
   const Model& model = details.model;
   const Limits& limits = details.limits;
