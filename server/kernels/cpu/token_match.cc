@@ -1,6 +1,7 @@
 #include "server/kernels/cpu/token_match.h"
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cstdint>
 #include <functional>
@@ -26,12 +27,14 @@ struct Layout {
     metrics = reinterpret_cast<float*>(ranks + packed_tokens);
     best_score = metrics + MetricRows(images, packed_tokens) * head_size;
     best_b = reinterpret_cast<int*>(best_score + packed_tokens);
+    parts_left = best_b + packed_tokens;
   }
 
   uint64_t* ranks;
   float* metrics;
   float* best_score;
   int* best_b;
+  int* parts_left;  // [images] whose best matches are not there yet
 };
 
 // An order of the scores as whole numbers, with minus infinity lowest; the lower row of A is the
@@ -132,7 +135,7 @@ class Lists {
 size_t TokenMatchScratchBytes(int images, int packed_tokens, int head_size) {
   const size_t rows = static_cast<size_t>(packed_tokens);
   return MetricRows(images, packed_tokens) * head_size * sizeof(float) +
-         rows * (sizeof(uint64_t) + sizeof(float) + sizeof(int));
+         rows * (sizeof(uint64_t) + sizeof(float) + sizeof(int)) + images * sizeof(int);
 }
 
 void MatchTokens(const TokenMatchArgs& args, const Compute& compute) {
@@ -159,6 +162,7 @@ void MatchTokens(const TokenMatchArgs& args, const Compute& compute) {
   compute.parallel(images * parts, [&](int task, int) {
     const int image = task / parts;
     const Segment& segment = args.segments[image];
+    if (task % parts == 0) layout.parts_left[image] = parts;
     if (segment.merges == 0) return;
     kernels.metric(args, segment, part_of(segment.tokens, task % parts),
                    part_of(segment.tokens, task % parts + 1), scratch_of(image));
@@ -166,15 +170,17 @@ void MatchTokens(const TokenMatchArgs& args, const Compute& compute) {
   compute.parallel(images * parts, [&](int task, int) {
     const int image = task / parts;
     const Segment& segment = args.segments[image];
-    if (segment.merges == 0) return;
-    const int first = (args.prefix_tokens + 1) / 2;
-    const int count = (segment.tokens + 1) / 2 - first;
-    kernels.best_match(args, segment, first + part_of(count, task % parts),
-                       first + part_of(count, task % parts + 1), scratch_of(image));
-  });
-  compute.parallel(images, [&](int image, int) {
-    const Segment& segment = args.segments[image];
     const MatchScratch scratch = scratch_of(image);
+    if (segment.merges > 0) {
+      const int first = (args.prefix_tokens + 1) / 2;
+      const int count = (segment.tokens + 1) / 2 - first;
+      kernels.best_match(args, segment, first + part_of(count, task % parts),
+                         first + part_of(count, task % parts + 1), scratch);
+    }
+    // Who is last with an image's parts makes its lists: no thread waits for all images.
+    if (std::atomic_ref(layout.parts_left[image]).fetch_sub(1, std::memory_order_acq_rel) > 1) {
+      return;
+    }
     Lists(args, segment, args.segments_after[image], scratch, layout.ranks + segment.offset).Fill();
   });
 }
