@@ -127,7 +127,7 @@ void RunPass(benchmark::State& state, const BenchModel& model, c10::ScalarType t
 // of which ran before.
 void RunRandomPlans(benchmark::State& state, const BenchModel& model, c10::ScalarType type,
                     int images, bool seen_before) {
-  constexpr int kPlans = 40;
+  constexpr int kPlans = 12;
   const c10::InferenceMode inference;
   Passes& passes = PassesOf(model, type);
   const VitDescription& vit = passes.checkpoint.vit();

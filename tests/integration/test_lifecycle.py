@@ -100,13 +100,22 @@ def test_a_second_signal_ends_at_once(start_server, checkpoint):
     assert server.wait(10) == 128 + signal.SIGTERM
 
 
+def test_without_a_model_it_serves_the_one_that_comes_with_it(start_server):
+    from tome.v1 import embedding_pb2 as pb
+
+    with start_server("--drain-delay", "0s").stub() as stub:
+        (model,) = stub.ListModels(pb.ListModelsRequest(), timeout=10).models
+
+    assert model.name == "clipart"
+    assert model.profile.steps[0].fidelity == 1, "its profile is beside it"
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
         (["--model", "{none}"], 1, "config.json"),
         (["--model", "{plain}", "--dtype", "int4"], 2, "int4"),
         (["--model", "{plain}", "--no-such-option"], 2, "no-such-option"),
-        ([], 2, "model"),
     ],
 )
 def test_a_start_that_cannot_work_says_why_in_one_line(tmp_path, checkpoint, arguments, code, text):

@@ -54,10 +54,12 @@ def running_prometheus(folder, targets):
 
 def ready_address(process):
     """Where it listens, once it answers queries."""
-    address = None
+    address, ready = None, False
     for line in process.stderr:
+        # It says both at once, in either order.
         if "Listening on" in line and "address=" in line:
             address = line.split("address=")[1].split()[0]
-        if "Server is ready to receive web requests" in line:
+        ready |= "Server is ready to receive web requests" in line
+        if address and ready:
             return address
     raise AssertionError("Prometheus ended before it was ready")
