@@ -35,6 +35,9 @@ def main():
         draw(fidelity, name, speeds, [rung["cosine_mean"] for rung in rungs], labels)
     accuracy.set_ylabel("nearest neighbour of the same category, %")
     fidelity.set_ylabel("cosine to r = 0, mean")
+    # From 0, as far as there is something to lose.
+    accuracy.set_ylim(0, 80)
+    fidelity.set_ylim(0.8, 1.01)
     for axes in (accuracy, fidelity):
         axes.set_xlabel("images a second")
         axes.grid(alpha=0.3)

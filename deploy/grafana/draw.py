@@ -55,7 +55,8 @@ def draw_series(axes, panel, found, scale):
     else:
         for name, times, values in lines:
             axes.plot(times, values, label=name, linewidth=1)
-    axes.set_ylim(bottom=0)
+    if "min" in panel["fieldConfig"]["defaults"]:
+        axes.set_ylim(bottom=panel["fieldConfig"]["defaults"]["min"])
     if lines and len(lines) < 8:
         axes.legend(fontsize=5, loc="upper left", framealpha=0.6)
 
