@@ -23,6 +23,9 @@
 namespace tome {
 namespace {
 
+// As long as calls that are on their way take to arrive.
+constexpr std::chrono::milliseconds kRefusing(100);
+
 // The same error, with what it is about in front.
 absl::Status About(absl::string_view what, const absl::Status& status) {
   return absl::Status(status.code(), absl::StrCat(what, ": ", status.message()));
@@ -228,6 +231,9 @@ void App::Drain() {
   const absl::Time begin = clock_.Now();
   service_.Drain();
   rpc_.EndStreams();
+  // Who calls at this moment hears from the service to call another server: of what arrives while
+  // gRPC shuts down, it would hear CANCELLED.
+  if (serving_) std::this_thread::sleep_for(kRefusing);
   server_->Shutdown(config_.drain_grace);
   LogInfo("drained", {{"took", absl::FormatDuration(clock_.Now() - begin)}});
 }

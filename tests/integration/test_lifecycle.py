@@ -103,11 +103,15 @@ def test_a_second_signal_ends_at_once(start_server, checkpoint):
 def test_without_a_model_it_serves_the_one_that_comes_with_it(start_server):
     from tome.v1 import embedding_pb2 as pb
 
-    with start_server("--drain-delay", "0s").stub() as stub:
+    server = start_server("--drain-delay", "0s")
+
+    with server.stub() as stub:
         (model,) = stub.ListModels(pb.ListModelsRequest(), timeout=10).models
+    server.terminate()
 
     assert model.name == "clipart"
     assert model.profile.steps[0].fidelity == 1, "its profile is beside it"
+    assert server.wait() == 0
 
 
 @pytest.mark.parametrize(
