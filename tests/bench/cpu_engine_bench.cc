@@ -75,14 +75,23 @@ std::vector<MergePlan> RandomPlans(const VitDescription& vit, int images, int pl
   return drawn;
 }
 
-// Constant r; below 0: images of r = 0, 4, 8, 16 side by side.
+// Constant r; below 0: images of r = 0, 4, 8, 16 side by side, or r that falls from 16 to 0 over
+// the blocks.
 constexpr int kMixed = -1;
+constexpr int kFalling = -2;
+
+std::string NameOf(int r) {
+  if (r == kMixed) return "mixed";
+  return r == kFalling ? "falling" : absl::StrCat(r);
+}
 
 MergePlan PlanOf(const VitDescription& vit, int images, int r) {
   constexpr int kRs[] = {0, 4, 8, 16};
   std::vector<MergePlan::Image> planned;
   for (int i = 0; i < images; ++i) {
-    const MergeSchedule schedule(MergeSchedule::Constant{r == kMixed ? kRs[i % 4] : r});
+    const MergeSchedule schedule =
+        r == kFalling ? MergeSchedule(MergeSchedule::Linear{.mean_r = 8, .inflection = -1.0})
+                      : MergeSchedule(MergeSchedule::Constant{r == kMixed ? kRs[i % 4] : r});
     planned.push_back(
         {.tokens = vit.tokens(), .merges_per_block = schedule.PerBlockMerges(vit.blocks)});
   }
@@ -212,10 +221,10 @@ int Register() {
               ->UseRealTime()
               ->Unit(benchmark::kMillisecond);
         }
-        for (const int r : {0, 8, 13, 16, kMixed}) {
+        for (const int r : {0, 8, 13, 16, kMixed, kFalling}) {
           for (const Kind kind : {Kind::kFast, Kind::kWhole, Kind::kReference}) {
-            const std::string name = absl::StrCat(NameOf(kind), "/", suffix, "/batch:", images,
-                                                  "/r:", r == kMixed ? "mixed" : absl::StrCat(r));
+            const std::string name =
+                absl::StrCat(NameOf(kind), "/", suffix, "/batch:", images, "/r:", NameOf(r));
             benchmark::RegisterBenchmark(name.c_str(), RunPass, model, type, images, r, kind)
                 ->UseRealTime()
                 ->Unit(benchmark::kMillisecond);
