@@ -2,7 +2,7 @@
 # Trains the default model with tome-lab, from nothing, on the pictures that prepare.py wrote.
 #   deploy/default_model/train.sh PREPARED OUT [OPTION...]
 # Interrupted, it goes on where it was when it is run again. Options go to tome-lab train: --device cuda trains on a GPU,
-# --threads 1 on one core, which leaves another for a second run. R=0 trains without merging; STEPS and DTYPE are as they say.
+# --threads 1 leaves other cores to other work. R=0 trains without merging; STEPS and DTYPE are as they say.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
