@@ -36,7 +36,7 @@ bool Decays(const std::string& name, const at::Tensor& parameter) {
 }
 
 bool IsMatrixOfWeights(const std::string& name, const at::Tensor& parameter) {
-  return parameter.dim() == 2 && absl::EndsWith(name, "weight");
+  return parameter.dim() == 2 && Decays(name, parameter);
 }
 
 }  // namespace
