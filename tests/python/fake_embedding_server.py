@@ -131,5 +131,5 @@ class FakeServer:
 
     def _get_model(self, request, context):
         return pb.GetModelResponse(
-            model=pb.Model(name="vit", weights_digest="d1"), limits=pb.Limits(images_per_call=3, message_bytes=1 << 20)
+            model=pb.Model(name="vit", weights_digest="d1"), limits=pb.Limits(images_per_call=12, message_bytes=1 << 20)
         )

@@ -1,7 +1,10 @@
 """The sync and the asyncio client do the same; each test runs with both, against a server that answers as it says."""
 
 import asyncio
+import importlib.resources
 import pathlib
+import queue
+import threading
 import time
 
 import grpc
@@ -11,6 +14,12 @@ import pytest
 from fake_embedding_server import SERVICE, Failure, answer, full
 
 QUICK = {"initial_backoff": 0.001}
+
+
+def waiting(stream):
+    """Events of images that a stream, in its local variables, has not looked at."""
+    end_of_source = 0 if stream["exhausted"] else 1
+    return stream["events"].qsize() - end_of_source
 
 
 class Sync:
@@ -26,6 +35,30 @@ class Sync:
 
     def stream(self, images, **options):
         return list(self.client.embed_stream(images, **options))
+
+    def stream_in_turn(self, images, **options):
+        """Each image is there only once the one before it is answered."""
+        answered = queue.SimpleQueue()
+
+        def source():
+            for image in images:
+                yield image
+                answered.get()
+
+        outcomes = []
+        for outcome in self.client.embed_stream(source(), **options):
+            outcomes.append(outcome)
+            answered.put(None)
+        return outcomes
+
+    def stream_read_late(self, images, late, **options):
+        """`late()` is called behind the first outcome, once of all other images something waits to be looked at."""
+        stream = self.client.embed_stream(images, **options)
+        outcomes = [next(stream)]
+        while waiting(stream.gi_frame.f_locals) < len(images) - 1:
+            continue
+        late()
+        return outcomes + list(stream)
 
     def close(self):
         self.client.close()
@@ -50,6 +83,34 @@ class Async:
     def stream(self, images, **options):
         async def all_of_it():
             return [outcome async for outcome in self.client.embed_stream(images, **options)]
+
+        return self.loop.run_until_complete(all_of_it())
+
+    def stream_in_turn(self, images, **options):
+        answered = asyncio.Queue()
+
+        async def source():
+            for image in images:
+                yield image
+                await answered.get()
+
+        async def all_of_it():
+            outcomes = []
+            async for outcome in self.client.embed_stream(source(), **options):
+                outcomes.append(outcome)
+                answered.put_nowait(None)
+            return outcomes
+
+        return self.loop.run_until_complete(all_of_it())
+
+    def stream_read_late(self, images, late, **options):
+        async def all_of_it():
+            stream = self.client.embed_stream(images, **options)
+            outcomes = [await anext(stream)]
+            while waiting(stream.ag_frame.f_locals) < len(images) - 1:
+                await asyncio.sleep(0)
+            late()
+            return outcomes + [outcome async for outcome in stream]
 
         return self.loop.run_until_complete(all_of_it())
 
@@ -133,8 +194,8 @@ def test_sends_the_schedule_and_the_vectors_form(connect, fake_server):
     server = fake_server(number)
     client = connect(server)
     options = tome_client.EmbedOptions(
-        model="vit", if_weights_digest="d1", element_type="int8", normalize=False, dimensions=1, merge_map=True,
-        model_pixels=True,
+        model="vit", if_weights_digest="d1", element_type="int8", normalize=False, dimensions=1, pooling="mean",
+        merge_map=True, model_pixels=True,
     )  # fmt: skip
 
     for r in (8, [4, 0, 7], tome_client.Linear(16, -0.5), None):
@@ -147,8 +208,8 @@ def test_sends_the_schedule_and_the_vectors_form(connect, fake_server):
     assert not nothing.HasField("merge")
     assert (constant.model, constant.if_weights_digest) == ("vit", "d1")
     assert constant.output == pb.OutputSpec(
-        element_type=pb.ELEMENT_TYPE_INT8, normalization=pb.NORMALIZATION_NONE, dimensions=1, merge_map=True,
-        model_pixels=True,
+        element_type=pb.ELEMENT_TYPE_INT8, normalization=pb.NORMALIZATION_NONE, dimensions=1,
+        pooling=pb.POOLING_MEAN, merge_map=True, model_pixels=True,
     )  # fmt: skip
     assert server.calls[0].metadata["x-request-id"] == "mine"
 
@@ -171,6 +232,7 @@ def test_decodes_each_form_of_vector_the_merge_map_and_the_tokens(connect, fake_
         embedding.tokens.CopyFrom(pb.Tokens(count=1, dimensions=2, data=values.astype("<f4").tobytes()))
         embedding.model_pixels.CopyFrom(pb.RawImage(height=1, width=2, data=bytes(range(6))))
         embedding.timing.compute.FromMilliseconds(2)
+        embedding.applied.expected_fidelity = 0.75
         return embedding
 
     client = connect(fake_server(reply))
@@ -183,6 +245,7 @@ def test_decodes_each_form_of_vector_the_merge_map_and_the_tokens(connect, fake_
     np.testing.assert_array_equal(byte.tokens, np.float32([[1.5, -2.0]]))
     np.testing.assert_array_equal(byte.model_pixels, [[[0, 1, 2], [3, 4, 5]]])
     assert (byte.timing.compute, byte.timing.decode) == (0.002, None)
+    assert (half.expected_fidelity, byte.expected_fidelity) == (None, 0.75)
 
 
 def test_a_vector_that_does_not_fit_its_description_is_the_servers_fault(connect, fake_server):
@@ -300,6 +363,7 @@ def test_a_batch_gives_an_outcome_an_image_over_as_many_calls_as_the_limits_ask_
     outcomes = client.call("embed_batch", [b"1", b"bad", tome_client.Item(b"3", r=8), b"4", b"5", b"6", b"7"], r=2)
 
     assert numbers(outcomes) == [1, "INVALID_ARGUMENT", 3, 4, 5, 6, 7]
+    # Of the server's 12 places two calls at once take half.
     assert sorted(server.batches) == [1, 3, 3]
     by_picture = {call.request.input.encoded: call.request.merge.constant for call in server.calls}
     assert (by_picture[b"1"], by_picture[b"3"]) == (2, 8)
@@ -310,16 +374,41 @@ def test_a_refused_batch_is_sent_again_whole_and_a_failed_one_fails_its_images_a
     def reply(request, call):
         if call == 1:
             raise full("1")
-        if request.input.encoded == b"5":
+        if request.input.encoded == b"8":
             raise Failure(grpc.StatusCode.RESOURCE_EXHAUSTED, "message too large")
         return number(request, call)
 
     client = connect(fake_server(reply))
 
-    outcomes = client.call("embed_batch", [b"%d" % i for i in range(1, 8)], calls_at_once=1)
+    outcomes = client.call("embed_batch", [b"%d" % i for i in range(1, 14)], calls_at_once=1)
 
-    assert numbers(outcomes) == [1, 2, 3, *["RESOURCE_EXHAUSTED"] * 3, 7]
+    assert numbers(outcomes) == [1, 2, 3, 4, 5, 6, *["RESOURCE_EXHAUSTED"] * 6, 13]
     assert outcomes[0].retries == 1
+
+
+def test_what_a_batch_or_stream_cannot_send_fails_alone(connect, fake_server, tmp_path):
+    server = fake_server(number)
+    client = connect(server)
+    images = [b"1", tmp_path / "gone.jpg", b"3", tmp_path, b"5"]
+
+    for outcomes in (client.call("embed_batch", images), [outcome for _, outcome in sorted(client.stream(images))]):
+        assert numbers(outcomes) == [1, "NOT_FOUND", 3, "PERMISSION_DENIED", 5]
+        assert f"{tmp_path / 'gone.jpg'}" in outcomes[1].message
+
+    # Sent, it would end the stream, and what else is on its way with it.
+    outcomes = dict(client.stream([b"1", bytes(1 << 20), b"3"]))
+    assert numbers(outcomes[i] for i in range(3)) == [1, "INVALID_ARGUMENT", 3]
+    assert f"the server takes at most {1 << 20}" in outcomes[1].message
+    assert server.streams == 2
+
+
+def test_less_than_one_image_or_call_at_once_is_refused(connect, fake_server):
+    client = connect(fake_server(number))
+
+    with pytest.raises(ValueError, match="window: 0 is less than 1"):
+        client.stream([b"1"], window=0)
+    with pytest.raises(ValueError, match="calls_at_once: 0 is less than 1"):
+        client.call("embed_batch", [b"1"], calls_at_once=0)
 
 
 def test_a_stream_answers_each_image_once_with_its_place(connect, fake_server):
@@ -336,6 +425,57 @@ def test_a_stream_answers_each_image_once_with_its_place(connect, fake_server):
     assert numbers(outcomes[i] for i in range(200)) == expected
     assert server.streams == 1
     assert client.stream([]) == []
+
+
+def test_an_image_is_sent_and_its_answer_given_though_the_next_one_waits_for_it(connect, fake_server):
+    server = fake_server(number)
+
+    outcomes = connect(server).stream_in_turn([b"0", b"1", b"2"], window=64)
+
+    assert [(place, outcome.vector[0]) for place, outcome in outcomes] == [(0, 0), (1, 1), (2, 2)]
+    assert server.streams == 1
+
+
+def test_what_fails_to_give_an_image_fails_the_stream(connect, fake_server):
+    def images():
+        yield b"0"
+        raise RuntimeError("the disk is gone")
+
+    with pytest.raises(RuntimeError, match="the disk is gone"):
+        connect(fake_server(number)).stream(images())
+
+
+def test_answers_that_came_in_time_count_though_they_are_read_late(connect, fake_server, monkeypatch):
+    clock, late = time.monotonic, 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + late)
+
+    def read_late():
+        nonlocal late
+        late = 1000.0
+
+    outcomes = dict(connect(fake_server(number)).stream_read_late([b"0", b"1", b"2"], read_late, timeout=100.0))
+
+    assert numbers(outcomes[i] for i in range(3)) == [0, 1, 2]
+
+
+def test_a_stream_leaves_no_thread_behind(fake_server):
+    import tome_client
+
+    def reply(request, call):
+        if call == 0:
+            raise Failure(grpc.StatusCode.UNAVAILABLE, "draining")
+        return number(request, call)
+
+    server = fake_server(reply)
+    with tome_client.Client(server.address, retry=tome_client.RetryPolicy(**QUICK)) as client:
+        client.embed(b"7")
+        before = set(threading.enumerate())
+        server.calls.clear()  # the next image is the first again
+        assert numbers(dict(client.embed_stream([b"1", b"2"])).values()) == [1, 2]
+        for thread in set(threading.enumerate()) - before:
+            if not thread.name.startswith("ThreadPoolExecutor"):
+                thread.join(30)
+                assert not thread.is_alive(), thread
 
 
 def test_what_a_broken_stream_left_unanswered_is_sent_again_and_nothing_else(connect, fake_server):
@@ -406,6 +546,13 @@ def test_a_stream_can_be_left_before_its_end(fake_server):
         first = next(client.embed_stream(b"%d" % i for i in range(10**9)))
 
     assert numbers([first[1]]) == [first[0]]
+
+
+def test_the_wheel_says_that_it_is_typed():
+    files = importlib.resources.files("tome_client")
+
+    assert (files / "py.typed").is_file()
+    assert (files / "v1" / "embedding_pb2.pyi").is_file()
 
 
 def test_messages_survive_pickle():

@@ -53,13 +53,14 @@ def test_a_bad_picture_fails_alone(client, photos):
         assert isinstance(outcomes[0], tome_client.Embedding) and isinstance(outcomes[2], tome_client.Embedding)
 
 
-def test_a_folder_comes_back_sorted_with_what_failed(client, tmp_path, photos):
+def test_a_folder_comes_back_sorted_with_what_failed(client, tmp_path, photos, capsys):
     for name, photo in photos.items():
         (tmp_path / name).write_bytes(photo)
     (tmp_path / "broken.png").write_bytes(b"no picture")
 
-    found = tome_client.embed_folder(client, tmp_path, r=2, progress=False)
+    found = tome_client.embed_folder(client, tmp_path, r=2)
 
+    assert f"{len(photos) + 1}/{len(photos) + 1}" in capsys.readouterr().err
     assert [path.name for path in found.paths] == sorted(photos)
     assert found.vectors.shape == (len(photos), 96)
     assert [path.name for path in found.failed] == ["broken.png"]
@@ -76,10 +77,30 @@ def test_a_full_server_is_outlasted_and_a_message_too_large_is_not_sent_again(st
         retries = sum(call.result().retries for call in calls)
         with pytest.raises(tome_client.TomeError) as oversize:
             client.embed(b"\xff\xd8" + bytes(3 << 20))
+        stream = dict(client.embed_stream([photos["cat.jpg"], b"\xff\xd8" + bytes(3 << 20), photos["cat.jpg"]]))
 
     assert retries > 0
     assert server.metrics()['tome_requests_total{code="RESOURCE_EXHAUSTED",method="Embed"}'] == retries
     assert (oversize.value.code, oversize.value.retries) == (grpc.StatusCode.RESOURCE_EXHAUSTED, 0)
+    assert [isinstance(stream[place], tome_client.Embedding) for place in range(3)] == [True, False, True]
+
+
+@pytest.mark.parametrize("calls_at_once", [1, 4])
+def test_a_batch_larger_than_the_server_gets_in_beside_others(start_server, checkpoint, photos, calls_at_once):
+    server = start_server(
+        "--model", f"plain={checkpoint}", "--max-admitted-images", "8", "--max-batch-images", "8", "--drain-delay", "0s"
+    )  # fmt: skip
+
+    with tome_client.Client(server.address) as client, concurrent.futures.ThreadPoolExecutor(2) as pool:
+        batches = [
+            pool.submit(client.embed_batch, [photo] * 30, timeout=120, calls_at_once=calls_at_once)
+            for photo in (photos["cat.jpg"], photos["coffee.jpg"])
+        ]
+        failed = [
+            outcome for batch in batches for outcome in batch.result() if isinstance(outcome, tome_client.TomeError)
+        ]
+
+    assert failed == []
 
 
 def test_the_example_finds_a_duplicate(server, tmp_path, photos):

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import random
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from types import TracebackType
-from typing import Any
+from typing import Any, Union
 
 import grpc
 import grpc.aio
 from grpc_health.v1 import health_pb2
 
 from tome_client import channel, errors
-from tome_client.batches import batch_requests
+from tome_client.batches import Batch, batches_of, check_at_least_one
 from tome_client.channel import Tls
 from tome_client.embedding import Embedding, EmbedOptions, Image, Item, Outcome, Schedule, embed_request, outcome_of
 from tome_client.errors import TomeError
 from tome_client.retry import Retries, RetryPolicy
-from tome_client.stream_book import StreamBook
+from tome_client.stream_book import Prepared, StreamBook
 from tome_client.v1 import embedding_pb2 as pb
-
 
 # Seconds that a server may take to end a stream that has nothing left to answer.
 _END_IN_ORDER = 5.0
@@ -77,26 +77,43 @@ class AsyncClient:
         timeout: float = 30.0,
         calls_at_once: int = 2,
     ) -> list[Outcome]:
-        """An embedding, or the error, of each image, in their order. They are sent in as many EmbedBatch calls as the
-        server's limits ask for, each with the timeout; a call that fails gives its error to each of its images."""
-        places = asyncio.Semaphore(calls_at_once)
-
-        async def one(request: pb.EmbedBatchRequest) -> list[Outcome]:
-            async with places:
-                try:
-                    response, request_id, retries = await self._call(
-                        "EmbedBatch", request, pb.EmbedBatchResponse, timeout
-                    )
-                except TomeError as error:
-                    return [error] * len(request.items)
-            return [outcome_of(response.model, result, request_id, retries) for result in response.results]
-
+        """An embedding, or the error, of each image, in their order. They are sent in EmbedBatch calls, `calls_at_once`
+        of them under way together, which take half of the server's places; each has the timeout. A call that fails
+        gives its error to each of its images. Files are read in threads."""
+        check_at_least_one("calls_at_once", calls_at_once)
         listed = list(images)
+        outcomes: dict[int, Outcome] = {}
+
+        async def send(batch: Batch) -> None:
+            try:
+                response, request_id, retries = await self._call(
+                    "EmbedBatch", batch.request, pb.EmbedBatchResponse, timeout
+                )
+            except TomeError as error:
+                outcomes.update({place: error for place in batch.places})
+                return
+            for place, result in zip(batch.places, response.results):
+                outcomes[place] = outcome_of(response.model, result, request_id, retries)
+
         if not listed:
             return []
-        limits = await self._limits_of(options.model, timeout)
-        batches = await asyncio.gather(*(one(request) for request in batch_requests(listed, r, options, limits)))
-        return [outcome for outcomes in batches for outcome in outcomes]
+        batches = batches_of(
+            listed, r, options, await self._limits_of(options.model, timeout), calls_at_once, outcomes
+        )
+        under_way: set[asyncio.Task[None]] = set()
+        try:
+            while (batch := await asyncio.to_thread(next, batches, None)) is not None:
+                # No more of the files than are on their way are in memory.
+                if len(under_way) == calls_at_once:
+                    done, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+                    for call in done:
+                        call.result()
+                under_way.add(asyncio.create_task(send(batch)))
+            await asyncio.gather(*under_way)
+        finally:
+            for call in under_way:
+                call.cancel()
+        return [outcomes[place] for place in range(len(listed))]
 
     async def embed_stream(
         self,
@@ -108,44 +125,52 @@ class AsyncClient:
         window: int = 64,
     ) -> AsyncIterator[tuple[int, Outcome]]:
         """The outcome of each image as it is ready, with the image's place in `images`: any number of them over one
-        call, in constant memory. At most `window` images are unanswered at once. `timeout` is of each image. What a
+        call, in constant memory. At most `window` images are unanswered at once; `images` is read by a task, as far as
+        the window allows, and may wait for outcomes; its files are read in threads. `timeout` is of each image. What a
         stream that broke, or a server that drains, left unanswered is sent again."""
+        check_at_least_one("window", window)
         request_id = channel.new_request_id()
-        book = StreamBook(r, options, timeout, self._retry, request_id)
-        source = aiter(images) if isinstance(images, AsyncIterable) else _aiter(images)
+        message_bytes = await self._message_bytes(options.model, timeout)
+        book = StreamBook(r, options, timeout, self._retry, request_id, message_bytes)
+        events: _Events = asyncio.Queue()
+        places = asyncio.Semaphore(window)
+        source = asyncio.create_task(_read_source(images, places, book.prepare, events))
         exhausted = False
         attempt: _Attempt | None = None
         try:
-            while True:
-                while not exhausted and len(book) < window:
-                    try:
-                        book.add(await anext(source), time.monotonic())
-                    except StopAsyncIteration:
-                        exhausted = True
-                if len(book) == 0:
-                    return
-                if attempt is None:
-                    attempt = _Attempt(self._channel, channel.metadata(self._bearer_token, request_id))
-                for request in book.to_send(time.monotonic()):
-                    attempt.send(request)
-                if not book.open:
-                    attempt.done_sending()
-                event = await attempt.next_event(book.next_deadline() - time.monotonic())
-                answered: list[tuple[int, Outcome]] = []
-                if isinstance(event, pb.EmbedStreamResponse):
-                    answered = book.answered(event)
-                elif event is not None:
+            while not exhausted or len(book) > 0:
+                event = await _next(events, book.seconds_left(time.monotonic()))
+                outcomes: list[tuple[int, Outcome]] = []
+                if event is None:
+                    # Only now: what waited here while the caller was busy came in time.
+                    outcomes = book.expired(time.monotonic())
+                elif isinstance(event, pb.EmbedStreamResponse):
+                    outcomes = book.answered(event)
+                elif isinstance(event, _Read):
+                    outcomes = book.add(event.image, time.monotonic())
+                elif isinstance(event, _SourceEnded):
+                    if event.error is not None:
+                        raise event.error
+                    exhausted = True
+                elif attempt is not None:
                     attempt.end()
                     attempt = None
-                    error = event.error
-                    wait = book.wait_before_next_attempt(error, time.monotonic())
+                    wait = book.wait_before_next_attempt(event.error, time.monotonic())
                     if wait is None:
-                        answered = book.fail_sent(error)
+                        outcomes = book.fail_sent(event.error)
                     else:
                         await asyncio.sleep(wait)
-                for outcome in answered + book.expired(time.monotonic()):
+                for request in book.to_send(time.monotonic()):
+                    if attempt is None:
+                        attempt = _Attempt(self._channel, channel.metadata(self._bearer_token, request_id), events)
+                    attempt.send(request)
+                if attempt is not None and not book.open:
+                    attempt.done_sending()
+                for outcome in outcomes:
+                    places.release()
                     yield outcome
         finally:
+            source.cancel()
             if attempt is not None:
                 if exhausted and len(book) == 0:
                     await attempt.end_in_order()
@@ -188,6 +213,13 @@ class AsyncClient:
             self._limits[model] = (await self.get_model(model, timeout=timeout)).limits
         return self._limits[model]
 
+    async def _message_bytes(self, model: str, timeout: float) -> int:
+        """The server's limit; 0 where it does not answer, which each image will say for itself."""
+        try:
+            return (await self._limits_of(model, timeout)).message_bytes
+        except TomeError:
+            return 0
+
     async def _call(
         self, method: str, request: Any, response_type: Any, timeout: float, request_id: str = ""
     ) -> tuple[Any, str, int]:
@@ -213,22 +245,68 @@ class AsyncClient:
             await asyncio.sleep(wait)
 
 
-async def _aiter(images: Iterable[Image | Item]) -> AsyncIterator[Image | Item]:
+@dataclasses.dataclass(frozen=True)
+class _Read:
+    image: Prepared
+
+
+@dataclasses.dataclass(frozen=True)
+class _SourceEnded:
+    error: Exception | None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Ended:
+    error: grpc.RpcError | None
+
+
+_Event = Union[_Read, _SourceEnded, pb.EmbedStreamResponse, _Ended]
+_Events = asyncio.Queue[_Event]
+
+
+async def _next(events: _Events, timeout: float | None) -> _Event | None:
+    """An event, at once if there is one, or None if none comes within the timeout."""
+    if not events.empty():
+        return events.get_nowait()
+    try:
+        return await asyncio.wait_for(events.get(), timeout)
+    except asyncio.TimeoutError:
+        return None
+
+
+async def _each(images: Iterable[Image | Item]) -> AsyncIterator[Image | Item]:
     for image in images:
         yield image
 
 
-class _Ended:
-    def __init__(self, error: grpc.RpcError | None) -> None:
-        self.error = error
+async def _read_source(
+    images: Iterable[Image | Item] | AsyncIterable[Image | Item],
+    places: asyncio.Semaphore,
+    prepare: Callable[[Image | Item], Prepared],
+    events: _Events,
+) -> None:
+    """Reads the images, one for each of the places that are given."""
+    try:
+        source = aiter(images) if isinstance(images, AsyncIterable) else _each(images)
+        while True:
+            await places.acquire()
+            try:
+                image = await anext(source)
+            except StopAsyncIteration:
+                break
+            events.put_nowait(_Read(await asyncio.to_thread(prepare, image)))
+        events.put_nowait(_SourceEnded(None))
+    except Exception as error:
+        # Raised where the caller waits.
+        events.put_nowait(_SourceEnded(error))
 
 
 class _Attempt:
-    """One EmbedStream call, with a task that sends and one that receives."""
+    """One EmbedStream call, with a task that sends and one that receives. The last of its events is _Ended."""
 
-    def __init__(self, to: Any, metadata: list[tuple[str, str]]) -> None:
+    def __init__(self, to: Any, metadata: list[tuple[str, str]], events: _Events) -> None:
         self._requests: asyncio.Queue[pb.EmbedStreamRequest | None] = asyncio.Queue()
-        self._events: asyncio.Queue[pb.EmbedStreamResponse | _Ended] = asyncio.Queue()
+        self._events = events
         stream = to.stream_stream(
             f"/{channel.SERVICE}/EmbedStream",
             request_serializer=pb.EmbedStreamRequest.SerializeToString,
@@ -242,13 +320,6 @@ class _Attempt:
 
     def done_sending(self) -> None:
         self._requests.put_nowait(None)
-
-    async def next_event(self, timeout: float) -> pb.EmbedStreamResponse | _Ended | None:
-        """An answer, the end of the call, or None if neither comes within the timeout."""
-        try:
-            return await asyncio.wait_for(self._events.get(), max(timeout, 0))
-        except asyncio.TimeoutError:
-            return None
 
     async def end_in_order(self) -> None:
         self.done_sending()

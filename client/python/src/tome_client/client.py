@@ -8,20 +8,20 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Any
+from typing import Any, Union
 
 import grpc
 from grpc_health.v1 import health_pb2
 
 from tome_client import channel, errors
-from tome_client.batches import batch_requests
+from tome_client.batches import Batch, batches_of, check_at_least_one
 from tome_client.channel import Tls
 from tome_client.embedding import Embedding, EmbedOptions, Image, Item, Outcome, Schedule, embed_request, outcome_of
 from tome_client.errors import TomeError
 from tome_client.retry import Retries, RetryPolicy
-from tome_client.stream_book import StreamBook
+from tome_client.stream_book import Prepared, StreamBook
 from tome_client.v1 import embedding_pb2 as pb
 
 # Seconds that a server may take to end a stream that has nothing left to answer.
@@ -84,22 +84,37 @@ class Client:
         timeout: float = 30.0,
         calls_at_once: int = 2,
     ) -> list[Outcome]:
-        """An embedding, or the error, of each image, in their order. They are sent in as many EmbedBatch calls as the
-        server's limits ask for, each with the timeout; a call that fails gives its error to each of its images."""
-
-        def one(request: pb.EmbedBatchRequest) -> list[Outcome]:
-            try:
-                response, request_id, retries = self._call("EmbedBatch", request, pb.EmbedBatchResponse, timeout)
-            except TomeError as error:
-                return [error] * len(request.items)
-            return [outcome_of(response.model, result, request_id, retries) for result in response.results]
-
+        """An embedding, or the error, of each image, in their order. They are sent in EmbedBatch calls, `calls_at_once`
+        of them under way together, which take half of the server's places; each has the timeout. A call that fails
+        gives its error to each of its images."""
+        check_at_least_one("calls_at_once", calls_at_once)
         listed = list(images)
+        outcomes: dict[int, Outcome] = {}
+
+        def send(batch: Batch) -> None:
+            try:
+                response, request_id, retries = self._call("EmbedBatch", batch.request, pb.EmbedBatchResponse, timeout)
+            except TomeError as error:
+                outcomes.update({place: error for place in batch.places})
+                return
+            for place, result in zip(batch.places, response.results):
+                outcomes[place] = outcome_of(response.model, result, request_id, retries)
+
         if not listed:
             return []
+        limits = self._limits_of(options.model, timeout)
+        under_way: set[concurrent.futures.Future[None]] = set()
         with concurrent.futures.ThreadPoolExecutor(calls_at_once) as pool:
-            requests = batch_requests(listed, r, options, self._limits_of(options.model, timeout))
-            return [outcome for outcomes in pool.map(one, requests) for outcome in outcomes]
+            for batch in batches_of(listed, r, options, limits, calls_at_once, outcomes):
+                # No more of the files than are on their way are in memory.
+                if len(under_way) == calls_at_once:
+                    done, under_way = concurrent.futures.wait(under_way, return_when="FIRST_COMPLETED")
+                    for call in done:
+                        call.result()
+                under_way.add(pool.submit(send, batch))
+            for call in under_way:
+                call.result()
+        return [outcomes[place] for place in range(len(listed))]
 
     def embed_stream(
         self,
@@ -111,41 +126,54 @@ class Client:
         window: int = 64,
     ) -> Iterator[tuple[int, Outcome]]:
         """The outcome of each image as it is ready, with the image's place in `images`: any number of them over one
-        call, in constant memory. At most `window` images are unanswered at once; `images` is read in the caller's
-        thread, as far as the window allows. `timeout` is of each image. What a stream that broke, or a server that
-        drains, left unanswered is sent again."""
+        call, in constant memory. At most `window` images are unanswered at once; `images` and its files are read in a
+        thread of the client's, as far as the window allows, and may wait for outcomes. `timeout` is of each image. What
+        a stream that broke, or a server that drains, left unanswered is sent again."""
+        check_at_least_one("window", window)
         request_id = channel.new_request_id()
-        book = StreamBook(r, options, timeout, self._retry, request_id)
-        source = iter(images)
+        message_bytes = self._message_bytes(options.model, timeout)
+        book = StreamBook(r, options, timeout, self._retry, request_id, message_bytes)
+        events: _Events = queue.SimpleQueue()
+        source = _Source(images, window, book.prepare, events)
         exhausted = False
         attempt: _Attempt | None = None
         try:
-            while True:
-                while not exhausted and len(book) < window:
-                    try:
-                        book.add(next(source), time.monotonic())
-                    except StopIteration:
-                        exhausted = True
-                if len(book) == 0:
-                    return
-                if attempt is None:
-                    attempt = _Attempt(self._channel, channel.metadata(self._bearer_token, request_id))
-                for request in book.to_send(time.monotonic()):
-                    attempt.send(request)
-                if not book.open:
-                    attempt.done_sending()
-                event = attempt.next_event(book.next_deadline() - time.monotonic())
-                if isinstance(event, pb.EmbedStreamResponse):
-                    yield from book.answered(event)
-                elif isinstance(event, _Ended):
+            while not exhausted or len(book) > 0:
+                try:
+                    event = events.get(timeout=book.seconds_left(time.monotonic()))
+                except queue.Empty:
+                    event = None
+                outcomes: list[tuple[int, Outcome]] = []
+                if event is None:
+                    # Only now: what waited here while the caller was busy came in time.
+                    outcomes = book.expired(time.monotonic())
+                elif isinstance(event, pb.EmbedStreamResponse):
+                    outcomes = book.answered(event)
+                elif isinstance(event, _Read):
+                    outcomes = book.add(event.image, time.monotonic())
+                elif isinstance(event, _SourceEnded):
+                    if event.error is not None:
+                        raise event.error
+                    exhausted = True
+                elif attempt is not None:
+                    attempt.end(whole=False)
                     attempt = None
                     wait = book.wait_before_next_attempt(event.error, time.monotonic())
                     if wait is None:
-                        yield from book.fail_sent(event.error)
+                        outcomes = book.fail_sent(event.error)
                     else:
                         time.sleep(wait)
-                yield from book.expired(time.monotonic())
+                for request in book.to_send(time.monotonic()):
+                    if attempt is None:
+                        attempt = _Attempt(self._channel, channel.metadata(self._bearer_token, request_id), events)
+                    attempt.send(request)
+                if attempt is not None and not book.open:
+                    attempt.done_sending()
+                for outcome in outcomes:
+                    source.give_place()
+                    yield outcome
         finally:
+            source.stop()
             if attempt is not None:
                 attempt.end(whole=exhausted and len(book) == 0)
 
@@ -186,6 +214,13 @@ class Client:
             self._limits[model] = self.get_model(model, timeout=timeout).limits
         return self._limits[model]
 
+    def _message_bytes(self, model: str, timeout: float) -> int:
+        """The server's limit; 0 where it does not answer, which each image will say for itself."""
+        try:
+            return self._limits_of(model, timeout).message_bytes
+        except TomeError:
+            return 0
+
     def _call(
         self, method: str, request: Any, response_type: Any, timeout: float, request_id: str = ""
     ) -> tuple[Any, str, int]:
@@ -212,16 +247,72 @@ class Client:
 
 
 @dataclasses.dataclass(frozen=True)
+class _Read:
+    image: Prepared
+
+
+@dataclasses.dataclass(frozen=True)
+class _SourceEnded:
+    error: BaseException | None
+
+
+@dataclasses.dataclass(frozen=True)
 class _Ended:
     error: grpc.RpcError | None
 
 
-class _Attempt:
-    """One EmbedStream call. gRPC sends and receives on threads of its own."""
+_Events = queue.SimpleQueue[Union[_Read, _SourceEnded, pb.EmbedStreamResponse, _Ended]]
 
-    def __init__(self, to: Any, metadata: list[tuple[str, str]]) -> None:
+
+class _Source:
+    """Reads the images on a thread of its own, `window` ahead of the outcomes."""
+
+    def __init__(
+        self,
+        images: Iterable[Image | Item],
+        window: int,
+        prepare: Callable[[Image | Item], Prepared],
+        events: _Events,
+    ) -> None:
+        self._images = images
+        self._places = threading.Semaphore(window)
+        self._prepare = prepare
+        self._events = events
+        self._stopped = False
+        # Nobody waits for it: the images may come from something that blocks.
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def give_place(self) -> None:
+        self._places.release()
+
+    def stop(self) -> None:
+        self._stopped = True
+        self._places.release()
+
+    def _read(self) -> None:
+        try:
+            images = iter(self._images)
+            while True:
+                self._places.acquire()
+                if self._stopped:
+                    return
+                try:
+                    image = next(images)
+                except StopIteration:
+                    break
+                self._events.put(_Read(self._prepare(image)))
+            self._events.put(_SourceEnded(None))
+        except BaseException as error:
+            # Raised where the caller waits.
+            self._events.put(_SourceEnded(error))
+
+
+class _Attempt:
+    """One EmbedStream call. gRPC sends and receives on threads of its own. The last of its events is _Ended."""
+
+    def __init__(self, to: Any, metadata: list[tuple[str, str]], events: _Events) -> None:
         self._requests: queue.SimpleQueue[pb.EmbedStreamRequest | None] = queue.SimpleQueue()
-        self._events: queue.SimpleQueue[pb.EmbedStreamResponse | _Ended] = queue.SimpleQueue()
+        self._events = events
         stream = to.stream_stream(
             f"/{channel.SERVICE}/EmbedStream",
             request_serializer=pb.EmbedStreamRequest.SerializeToString,
@@ -236,13 +327,6 @@ class _Attempt:
 
     def done_sending(self) -> None:
         self._requests.put(None)
-
-    def next_event(self, timeout: float) -> pb.EmbedStreamResponse | _Ended | None:
-        """An answer, the end of the call, or None if neither comes within the timeout."""
-        try:
-            return self._events.get(timeout=max(timeout, 0))
-        except queue.Empty:
-            return None
 
     def end(self, whole: bool) -> None:
         """Lets a call that is `whole` end in order; cancels it otherwise."""

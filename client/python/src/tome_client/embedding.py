@@ -60,6 +60,8 @@ class EmbedOptions:
     element_type: Literal["float32", "float16", "int8"] = "float32"
     normalize: bool = True  # to Euclidean length 1
     dimensions: int = 0  # leading dimensions to keep, before normalisation; 0 keeps all
+    # What becomes the vector: the model's own choice, its class token or the mean of its patch tokens.
+    pooling: Literal["model", "class_token", "mean"] = "model"
     merge_map: bool = False  # also return which final token each patch was merged into
     tokens: bool = False  # also return all final tokens
     model_pixels: bool = False  # also return the pixels that the model saw
@@ -106,6 +108,12 @@ class Embedding:
     retries: int  # times the call was sent again
 
 
+_POOLINGS = {
+    "model": pb.POOLING_UNSPECIFIED,
+    "class_token": pb.POOLING_CLASS_TOKEN,
+    "mean": pb.POOLING_MEAN,
+}
+
 # Of one image of several.
 Outcome = Union[Embedding, TomeError]
 
@@ -148,6 +156,7 @@ def output_of(options: EmbedOptions) -> pb.OutputSpec:
         element_type=getattr(pb, f"ELEMENT_TYPE_{options.element_type.upper()}"),
         normalization=pb.NORMALIZATION_L2 if options.normalize else pb.NORMALIZATION_NONE,
         dimensions=options.dimensions,
+        pooling=_POOLINGS[options.pooling],
         merge_map=options.merge_map,
         tokens=options.tokens,
         model_pixels=options.model_pixels,

@@ -64,6 +64,13 @@ def from_call(error: grpc.RpcError, timeout: float, request_id: str, retries: in
     return TomeError(code, message, field=field_in(details), request_id=request_id, retries=retries)
 
 
+def from_file(error: OSError, request_id: str) -> TomeError:
+    """Of an image whose file cannot be read."""
+    missing = isinstance(error, FileNotFoundError)
+    code = grpc.StatusCode.NOT_FOUND if missing else grpc.StatusCode.PERMISSION_DENIED
+    return TomeError(code, f"the file cannot be read: {error}", request_id=request_id)
+
+
 def trailer(error: grpc.RpcError, name: str) -> Any:
     """The value of a trailer of the failed call, or None."""
     return next((value for key, value in error.trailing_metadata() or () if key == name), None)

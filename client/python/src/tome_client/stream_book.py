@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import random
+from typing import Union
 
 import grpc
 
@@ -13,6 +14,13 @@ from tome_client.embedding import EmbedOptions, Image, Item, Outcome, Schedule, 
 from tome_client.errors import TomeError
 from tome_client.retry import Retries, RetryPolicy
 from tome_client.v1 import embedding_pb2 as pb
+
+
+# An image as it is sent, or why it cannot be.
+Prepared = Union[pb.EmbedRequest, TomeError]
+
+# A stream's id, timeout and tags around a request.
+_MESSAGE_OVERHEAD = 64
 
 
 @dataclasses.dataclass
@@ -26,16 +34,26 @@ class _Unanswered:
 class StreamBook:
     """Images get ids 0, 1, ... Each is answered once: by the server, by its deadline, or by an attempt's end that no
     other can mend. An attempt is one EmbedStream call; what it leaves unanswered, the next one sends again. Times are
-    of one monotonic clock, in seconds. Not thread-safe."""
+    of one monotonic clock, in seconds. Not thread-safe, but for `prepare`.
+
+    message_bytes  a larger message would end the stream, and what else it carries with it; 0 where that is not known
+    """
 
     def __init__(
-        self, r: Schedule | None, options: EmbedOptions, timeout: float, policy: RetryPolicy, request_id: str
+        self,
+        r: Schedule | None,
+        options: EmbedOptions,
+        timeout: float,
+        policy: RetryPolicy,
+        request_id: str,
+        message_bytes: int,
     ) -> None:
         self._r = r
         self._options = options
         self._timeout = timeout
         self._policy = policy
         self._request_id = request_id
+        self._message_bytes = message_bytes
         self._retries = Retries(policy)
         self._next_id = 0
         # In the order of their ids, which is also that of their deadlines.
@@ -47,14 +65,28 @@ class StreamBook:
         """Images that are unanswered."""
         return len(self._unanswered)
 
-    def add(self, image: Image | Item, now: float) -> None:
+    def prepare(self, image: Image | Item) -> Prepared:
+        """Reads a file. ValueError or TypeError for what is no image."""
         item = as_item(image)
-        request = pb.EmbedStreamRequest(
-            id=self._next_id,
-            request=embed_request(item.image, self._r if item.r is None else item.r, self._options),
-        )
+        try:
+            request = embed_request(item.image, self._r if item.r is None else item.r, self._options)
+        except OSError as error:
+            return errors.from_file(error, self._request_id)
+        size = request.ByteSize() + _MESSAGE_OVERHEAD
+        if self._message_bytes and size > self._message_bytes:
+            message = f"the image's message has {size} bytes, the server takes at most {self._message_bytes}"
+            return self._error(grpc.StatusCode.INVALID_ARGUMENT, message, 0)
+        return request
+
+    def add(self, prepared: Prepared, now: float) -> list[tuple[int, Outcome]]:
+        """The outcome of an image that cannot be sent."""
+        image_id = self._next_id
         self._next_id += 1
-        self._unanswered[request.id] = _Unanswered(request, now + self._timeout)
+        if isinstance(prepared, TomeError):
+            return [(image_id, prepared)]
+        request = pb.EmbedStreamRequest(id=image_id, request=prepared)
+        self._unanswered[image_id] = _Unanswered(request, now + self._timeout)
+        return []
 
     def to_send(self, now: float) -> list[pb.EmbedStreamRequest]:
         """What this attempt has to send; each is told once an attempt."""
@@ -117,9 +149,10 @@ class StreamBook:
             late.append((image_id, self._error(grpc.StatusCode.DEADLINE_EXCEEDED, message, image.retries)))
         return late
 
-    def next_deadline(self) -> float:
-        """REQUIRES: an image is unanswered."""
-        return next(iter(self._unanswered.values())).deadline
+    def seconds_left(self, now: float) -> float | None:
+        """Until the next image expires; None where none is unanswered."""
+        first = next(iter(self._unanswered.values()), None)
+        return None if first is None else max(first.deadline - now, 0.0)
 
     def _ended(self, error: grpc.RpcError | None, retries: int) -> TomeError:
         if error is None:
