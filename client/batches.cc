@@ -1,5 +1,6 @@
 #include "client/batches.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -35,15 +36,17 @@ uint64_t BytesOf(const BatchItem& item) {
 }  // namespace
 
 std::vector<std::vector<BatchItem>> SplitIntoBatches(std::vector<BatchItem> items,
-                                                     const Limits& limits) {
+                                                     const Limits& limits, int calls_at_once) {
+  const size_t half = limits.images_per_call / 2;
+  const size_t most_items = limits.images_per_call > 0
+                                ? std::max<size_t>(half / static_cast<size_t>(calls_at_once), 1)
+                                : items.size();
   std::vector<std::vector<BatchItem>> batches;
   uint64_t bytes = 0;
   for (BatchItem& item : items) {
     const uint64_t more = BytesOf(item);
-    const bool full =
-        batches.empty() ||
-        (limits.images_per_call > 0 && batches.back().size() == limits.images_per_call) ||
-        (limits.message_bytes > 0 && bytes + more > limits.message_bytes);
+    const bool full = batches.empty() || batches.back().size() == most_items ||
+                      (limits.message_bytes > 0 && bytes + more > limits.message_bytes);
     if (full) {
       batches.emplace_back();
       bytes = kCallOverhead;
@@ -75,7 +78,8 @@ std::vector<absl::StatusOr<Embedding>> EmbedAll(Client& client, std::vector<Batc
       results.insert(results.end(), call.items, batch.status());
     }
   };
-  for (std::vector<BatchItem>& batch : SplitIntoBatches(std::move(items), model->limits)) {
+  for (std::vector<BatchItem>& batch :
+       SplitIntoBatches(std::move(items), model->limits, calls_at_once)) {
     if (under_way.size() == static_cast<size_t>(calls_at_once)) await_first();
     const size_t size = batch.size();
     under_way.push_back({size, client.EmbedBatchAsync(std::move(batch), options)});

@@ -12,10 +12,12 @@
 
 namespace tome::client {
 
-// The items in their order, in parts that are each as large as one call may be under `limits`. An
-// item that is too large for any call gets one of its own, which the server refuses.
+// The items in their order, in parts of a call each. A call gets in whole or not at all: so that it
+// does beside other load, `calls_at_once` of them (> 0) take half of the server's places. Neither
+// is one larger than a message may be; an item that is too large for any call gets one of its own,
+// which the server refuses.
 std::vector<std::vector<BatchItem>> SplitIntoBatches(std::vector<BatchItem> items,
-                                                     const Limits& limits);
+                                                     const Limits& limits, int calls_at_once);
 
 // An embedding, or the error, of each item, in their order. Asks the server for its limits, then
 // sends as many calls as they need, `calls_at_once` of them side by side (> 0), each with the

@@ -60,6 +60,9 @@ using BatchResults = std::vector<absl::StatusOr<Embedding>>;
 
 struct StreamOptions : EmbedOptions {  // the timeout is of each image
   int window = 64;                     // images that are unanswered at once; > 0
+  // Limits::message_bytes, if it is known: a larger image fails alone, unsent. The server would end
+  // the call, and what else is on its way with it.
+  uint64_t message_bytes = 0;
 };
 
 class EmbedStream;

@@ -25,8 +25,9 @@ class EmbedStream {
   EmbedStream(const EmbedStream&) = delete;
   EmbedStream& operator=(const EmbedStream&) = delete;
 
-  // `done` is called exactly once, on a thread of gRPC or, after Cancel or Client::Shutdown, on the
-  // caller's. It must neither block nor call Embed. Without a schedule that of the options counts.
+  // `done` is called exactly once, on a thread of gRPC or, after Cancel or Client::Shutdown and for
+  // an image that is too large, on the caller's. It must neither block nor call Embed. Without a
+  // schedule that of the options counts.
   // Blocks while as many images as the options' window are unanswered.
   using Done = absl::AnyInvocable<void(absl::StatusOr<Embedding>)>;
   void Embed(ImageInput image, std::optional<Schedule> schedule, Done done);

@@ -50,10 +50,15 @@ using Schedule = std::variant<ConstantSchedule, LinearSchedule, PerBlockSchedule
 // In which type the vector goes over the wire. It is always decoded to float.
 enum class ElementType { kFloat32, kFloat16, kInt8 };
 
+// What becomes the vector: what the model's family pools, its class token, or the mean of its patch
+// tokens, which has Model::token_dimensions.
+enum class Pooling { kModel, kClassToken, kMean };
+
 struct OutputSpec {
   ElementType element_type = ElementType::kFloat32;
-  bool normalize = true;      // to Euclidean length 1
-  uint32_t dimensions = 0;    // leading dimensions to keep, before normalisation; 0 keeps all
+  bool normalize = true;    // to Euclidean length 1
+  uint32_t dimensions = 0;  // leading dimensions to keep, before normalisation; 0 keeps all
+  Pooling pooling = Pooling::kModel;
   bool merge_map = false;     // also return which final token each patch was merged into
   bool tokens = false;        // also return all final tokens
   bool model_pixels = false;  // also return the pixels that the model saw

@@ -20,6 +20,16 @@ namespace {
 // How long a server may take to end a call that has nothing left to answer.
 constexpr std::chrono::seconds kEndInOrder(5);
 
+// An EmbedStreamRequest's id, timeout and tags around its request.
+constexpr uint64_t kMessageOverhead = 64;
+
+absl::Status TooLargeError(uint64_t bytes, uint64_t limit, const std::string& request_id) {
+  return MakeStatus(
+      absl::StatusCode::kInvalidArgument,
+      absl::StrCat("the image's message has ", bytes, " bytes, the server takes at most ", limit),
+      "", request_id);
+}
+
 absl::Status CancelledError(const std::string& request_id) {
   return MakeStatus(absl::StatusCode::kCancelled, "the stream was cancelled", "", request_id);
 }
@@ -133,6 +143,10 @@ void StreamCall::Embed(ImageInput image, std::optional<Schedule> schedule, Done 
   EmbedOptions options = options_;
   if (schedule.has_value()) options.schedule = std::move(schedule);
   *request->mutable_request() = ToWire(std::move(image), options);
+  const uint64_t bytes = request->ByteSizeLong() + kMessageOverhead;
+  if (options_.message_bytes > 0 && bytes > options_.message_bytes) {
+    return done(TooLargeError(bytes, options_.message_bytes, request_id_));
+  }
   {
     std::unique_lock lock(mu_);
     changed_.wait(lock, [this] { return cancelled_ || unfinished_ < options_.window; });

@@ -72,6 +72,18 @@ tome::v1::ElementType ToWire(ElementType type) {
   return tome::v1::ELEMENT_TYPE_UNSPECIFIED;
 }
 
+tome::v1::Pooling ToWire(Pooling pooling) {
+  switch (pooling) {
+    case Pooling::kClassToken:
+      return tome::v1::POOLING_CLASS_TOKEN;
+    case Pooling::kMean:
+      return tome::v1::POOLING_MEAN;
+    case Pooling::kModel:
+      break;
+  }
+  return tome::v1::POOLING_UNSPECIFIED;
+}
+
 void SetImage(ImageInput image, tome::v1::Input* to) {
   std::visit(Overloaded{[&](EncodedImage& file) { to->set_encoded(std::move(file.bytes)); },
                         [&](RgbImage& rgb) { SetPixels(std::move(rgb), to->mutable_rgb()); },
@@ -85,6 +97,7 @@ void SetOutput(const OutputSpec& from, tome::v1::OutputSpec* to) {
   to->set_element_type(ToWire(from.element_type));
   to->set_normalization(from.normalize ? tome::v1::NORMALIZATION_L2 : tome::v1::NORMALIZATION_NONE);
   to->set_dimensions(from.dimensions);
+  to->set_pooling(ToWire(from.pooling));
   to->set_merge_map(from.merge_map);
   to->set_tokens(from.tokens);
   to->set_model_pixels(from.model_pixels);

@@ -39,6 +39,22 @@ CLI::Option* AddParsed(CLI::App& app, const std::string& name, Parse parse, Set 
       help);
 }
 
+// The same, as often as it is given.
+template <typename Parse, typename Add>
+CLI::Option* AddEachParsed(CLI::App& app, const std::string& name, Parse parse, Add add,
+                           const std::string& help) {
+  return app.add_option_function<std::vector<std::string>>(
+      name,
+      [name, parse, add](const std::vector<std::string>& texts) {
+        for (const std::string& text : texts) {
+          auto value = parse(text);
+          if (!value.ok()) throw CLI::ValidationError(name, std::string(value.status().message()));
+          add(*std::move(value));
+        }
+      },
+      help);
+}
+
 absl::StatusOr<absl::Duration> ParseDuration(const std::string& text) {
   absl::Duration duration;
   if (!absl::ParseDuration(text, &duration) || duration <= absl::ZeroDuration() ||
@@ -130,6 +146,13 @@ void AddEmbed(CLI::App& app, EmbedCommand& command) {
                  "Keep the first N dimensions; without it all")
       ->type_name("N")
       ->check(CLI::PositiveNumber);
+  AddParsed(
+      app, "--pooling", ParsePooling,
+      [&command](Pooling pooling) { command.output.pooling = pooling; },
+      "What becomes the vector: the model's own choice (model), class-token, or mean of the "
+      "patches")
+      ->type_name("POOLING")
+      ->default_str("model");
   app.add_flag(
       "--no-normalize", [&command](int64_t) { command.output.normalize = false; },
       "Vectors as the model gives them, instead of length 1");
@@ -173,19 +196,18 @@ void AddMeasuredFolder(CLI::App& app, Command& command, const std::string& defau
 void AddEvaluate(CLI::App& app, EvaluateCommand& command) {
   app.footer(kEvaluateHelp);
   AddMeasuredFolder(app, command, "0,4,8,13,16");
-  app.add_option_function<std::vector<std::string>>(
-         "--linear",
-         [&command](const std::vector<std::string>& texts) {
-           for (const std::string& text : texts) {
-             const absl::StatusOr<LinearSchedule> schedule = ParseLinear(text);
-             if (!schedule.ok()) {
-               throw CLI::ValidationError("--linear", std::string(schedule.status().message()));
-             }
-             command.linear.push_back(*schedule);
-           }
-         },
-         "MEAN_R:INFLECTION, also measured; may be repeated")
+  AddEachParsed(
+      app, "--linear", ParseLinear,
+      [&command](const LinearSchedule& value) { command.more_schedules.emplace_back(value); },
+      "MEAN_R:INFLECTION, also measured; may be repeated")
       ->type_name("R:F");
+  AddEachParsed(
+      app, "--per-block", ParseRList,
+      [&command](std::vector<uint32_t> value) {
+        command.more_schedules.emplace_back(PerBlockSchedule{std::move(value)});
+      },
+      "R,R,...: one a block from the first on, then none; also measured; may be repeated")
+      ->type_name("LIST");
   app.add_option_function<std::string>(
          "--labels", [&command](const std::string&) { command.labels = true; },
          "folders: those in the folder are their pictures' labels")

@@ -57,7 +57,7 @@ struct EvaluateCommand {
   std::string images;  // a folder
   std::string model;
   std::vector<uint32_t> r = {0, 4, 8, 13, 16};
-  std::vector<LinearSchedule> linear;
+  std::vector<Schedule> more_schedules;
   bool labels = false;  // the folders in `images` are labels
   std::string csv;      // FILE.csv; empty: none
   std::string html;     // FILE.html; empty: none

@@ -64,7 +64,9 @@ ExitCode RunEmbed(const GlobalOptions& global, const EmbedCommand& options) {
   const absl::StatusOr<ModelAndLimits> model =
       (*client)->GetModel(options.model, FirstCall(global));
   if (!model.ok()) return ReportCallError(global, model.status());
-  const int model_dimensions = model->model.embedding_dimensions;
+  const int model_dimensions = options.output.pooling == Pooling::kMean
+                                   ? model->model.token_dimensions
+                                   : model->model.embedding_dimensions;
   const int columns = options.output.dimensions > 0 ? static_cast<int>(options.output.dimensions)
                                                     : model_dimensions;
   if (columns > model_dimensions) {
@@ -80,7 +82,8 @@ ExitCode RunEmbed(const GlobalOptions& global, const EmbedCommand& options) {
       .schedule = options.schedule ? options.schedule : model->model.default_schedule,
       .element_type = options.output.element_type,
       .normalize = options.output.normalize,
-      .dimensions = columns};
+      .dimensions = columns,
+      .pooling = options.output.pooling};
   absl::StatusOr<OutputFile> output =
       options.resume ? ResumeOutput(options.out, record) : CreateOutput(options.out, record);
   if (!output.ok()) return ReportUsageError(global, output.status());
@@ -103,6 +106,7 @@ ExitCode RunEmbed(const GlobalOptions& global, const EmbedCommand& options) {
   run.embed.if_weights_digest = model->model.weights_digest;
   run.concurrency = options.concurrency;
   run.file_bytes = model->limits.encoded_bytes;
+  run.message_bytes = model->limits.message_bytes;
   VisitInputFiles(options.paths, options.recursive, [&](const std::string& path) {
     if (!has_row(path)) ++run.files;
   });

@@ -31,6 +31,7 @@ class Run {
     StreamOptions stream;
     static_cast<EmbedOptions&>(stream) = options.embed;
     stream.window = options.concurrency;
+    stream.message_bytes = options.message_bytes;
     stream_ = client.OpenStream(stream);
   }
 

@@ -17,10 +17,13 @@
 namespace tome::client {
 
 struct EmbedFilesOptions {
-  EmbedOptions embed;       // its timeout is of each file
-  int concurrency = 8;      // files on their way at once; > 0
-  uint64_t file_bytes = 0;  // a larger file fails unread; 0: no limit
-  int files = 0;            // how many are expected, for the progress
+  EmbedOptions embed;   // its timeout is of each file
+  int concurrency = 8;  // files on their way at once; > 0
+  // The server's limits, 0 where it has none: a file, or a file's message, that is larger fails
+  // alone.
+  uint64_t file_bytes = 0;
+  uint64_t message_bytes = 0;
+  int files = 0;  // how many are expected, for the progress
 };
 
 // How a run ended. Files that are neither embedded nor failed were not sent, or not answered when

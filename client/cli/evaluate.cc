@@ -38,6 +38,7 @@ Json ToJson(const Ladder& ladder) {
                    {"cosine_mean", rung.fidelity.mean},
                    {"cosine_p5", rung.fidelity.p5},
                    {"cosine_centred", rung.fidelity.centred_mean},
+                   {"cosine_centred_p5", rung.fidelity.centred_p5},
                    {"recall_at_1", rung.recall_at_1},
                    {"recall_at_10", rung.recall_at_10}};
     if (rung.label_accuracy.has_value()) object["label_accuracy"] = *rung.label_accuracy;
@@ -120,6 +121,14 @@ void Print(const GlobalOptions& global, const Ladder& ladder, const Json& json) 
   PrintFailures(ladder.failed);
 }
 
+// Fewer are all neighbours of each other at any r.
+void WarnOfFewPictures(const Ladder& ladder) {
+  if (ladder.files.size() > kNeighbours + 1) return;
+  std::cerr << absl::StrCat(
+      ladder.files.size(), " pictures have no more than ", kNeighbours,
+      " neighbours each: recall@10 is 1 whatever r does; take a few hundred\n");
+}
+
 std::vector<Schedule> ConstantSchedules(const std::vector<uint32_t>& r) {
   std::vector<Schedule> schedules;
   for (const uint32_t each : r) schedules.emplace_back(ConstantSchedule{each});
@@ -138,10 +147,11 @@ ExitCode RunEvaluate(const GlobalOptions& global, const EvaluateCommand& command
   absl::StatusOr<std::unique_ptr<Client>> client = Connect(global);
   if (!client.ok()) return ReportUsageError(global, client.status());
   std::vector<Schedule> schedules = ConstantSchedules(command.r);
-  schedules.insert(schedules.end(), command.linear.begin(), command.linear.end());
+  schedules.insert(schedules.end(), command.more_schedules.begin(), command.more_schedules.end());
   const absl::StatusOr<Ladder> ladder =
       MeasureFor(**client, global, command, std::move(schedules), command.labels);
   if (!ladder.ok()) return ReportMeasurementError(global, ladder.status());
+  WarnOfFewPictures(*ladder);
   // First: what was measured is not lost with what is made of it.
   Print(global, *ladder, ToJson(*ladder));
   if (absl::Status written = WriteReports(**client, global, command, *ladder); !written.ok()) {
@@ -161,6 +171,7 @@ ExitCode RunCalibrate(const GlobalOptions& global, const CalibrateCommand& comma
   const absl::StatusOr<Ladder> ladder =
       MeasureFor(**client, global, command, ConstantSchedules(ascending), /*labels=*/false);
   if (!ladder.ok()) return ReportMeasurementError(global, ladder.status());
+  WarnOfFewPictures(*ladder);
 
   Json steps = Json::array();
   for (const Rung& rung : ladder->rungs) {

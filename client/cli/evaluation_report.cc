@@ -39,6 +39,8 @@ std::vector<Column> ColumnsOf(const Ladder& ladder) {
       number("5th pct", "cosine_p5", 4, [](const Rung& rung) { return rung.fidelity.p5; }),
       number("centred", "cosine_centred", 4,
              [](const Rung& rung) { return rung.fidelity.centred_mean; }),
+      number("its 5th pct", "cosine_centred_p5", 4,
+             [](const Rung& rung) { return rung.fidelity.centred_p5; }),
       number("recall@1", "recall_at_1", 3, [](const Rung& rung) { return rung.recall_at_1; }),
       number("recall@10", "recall_at_10", 3, [](const Rung& rung) { return rung.recall_at_10; })};
   if (ladder.rungs.front().label_accuracy.has_value()) {

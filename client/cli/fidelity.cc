@@ -64,22 +64,29 @@ std::vector<float> Minus(std::vector<float> row, const std::vector<double>& mean
   return row;
 }
 
+double Mean(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
+double FifthPercentile(std::vector<double> values) {
+  std::ranges::sort(values);
+  return values[values.size() / 20];
+}
+
 }  // namespace
 
 Fidelity FidelityOf(const Vectors& exact, const Vectors& merged) {
   const std::vector<double> mean = MeanOf(exact);
   std::vector<double> cosines;
-  Fidelity fidelity;
+  std::vector<double> centred;
   for (size_t i = 0; i < exact.size(); ++i) {
     cosines.push_back(Cosine(exact[i], merged[i]));
-    fidelity.mean += cosines.back();
-    fidelity.centred_mean += Cosine(Minus(exact[i], mean), Minus(merged[i], mean));
+    centred.push_back(Cosine(Minus(exact[i], mean), Minus(merged[i], mean)));
   }
-  fidelity.mean /= static_cast<double>(exact.size());
-  fidelity.centred_mean /= static_cast<double>(exact.size());
-  std::ranges::sort(cosines);
-  fidelity.p5 = cosines[cosines.size() / 20];
-  return fidelity;
+  return {.mean = Mean(cosines),
+          .p5 = FifthPercentile(cosines),
+          .centred_mean = Mean(centred),
+          .centred_p5 = FifthPercentile(centred)};
 }
 
 Neighbours NearestOthers(const Vectors& vectors, size_t count) {

@@ -15,9 +15,10 @@ using Vectors = std::vector<std::vector<float>>;
 struct Fidelity {
   double mean = 0.0;  // of the cosines
   double p5 = 0.0;    // their 5th percentile: one in twenty is lower
-  // The mean after the exact embeddings' own mean was taken from both: embeddings that all point
+  // The same after the exact embeddings' own mean was taken from both: embeddings that all point
   // the same way have high cosines whatever becomes of them.
   double centred_mean = 0.0;
+  double centred_p5 = 0.0;
 };
 
 // REQUIRES: as many rows in both, at least one.

@@ -1,6 +1,7 @@
 #ifndef TOME_CLIENT_CLI_LADDER_H_
 #define TOME_CLIENT_CLI_LADDER_H_
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <vector>
@@ -27,6 +28,9 @@ struct Rung {
   double recall_at_10 = 0.0;
   std::optional<double> label_accuracy;  // where there are labels
 };
+
+// Whose share recall_at_10 is.
+inline constexpr size_t kNeighbours = 10;
 
 struct Ladder {
   Model model;

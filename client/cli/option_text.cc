@@ -102,4 +102,24 @@ absl::StatusOr<ElementType> ParseElementType(absl::string_view text) {
       absl::StrCat("'", text, "' is none of float32, float16 and int8"));
 }
 
+std::string PoolingText(Pooling pooling) {
+  switch (pooling) {
+    case Pooling::kModel:
+      return "model";
+    case Pooling::kClassToken:
+      return "class-token";
+    case Pooling::kMean:
+      return "mean";
+  }
+  return "";
+}
+
+absl::StatusOr<Pooling> ParsePooling(absl::string_view text) {
+  for (const Pooling pooling : {Pooling::kModel, Pooling::kClassToken, Pooling::kMean}) {
+    if (text == PoolingText(pooling)) return pooling;
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("'", text, "' is none of model, class-token and mean"));
+}
+
 }  // namespace tome::client

@@ -10,7 +10,7 @@
 
 #include "client/embedding.h"
 
-// What options and records say in words: schedules, and the vectors' type on the wire.
+// What options and records say in words: schedules, the vectors' type on the wire, their pooling.
 // INVALID_ARGUMENT tells what was expected.
 
 namespace tome::client {
@@ -29,6 +29,10 @@ absl::StatusOr<Schedule> ParseSchedule(absl::string_view text);
 // "float32", "float16" or "int8", and back.
 std::string ElementTypeText(ElementType type);
 absl::StatusOr<ElementType> ParseElementType(absl::string_view text);
+
+// "model", "class-token" or "mean", and back.
+std::string PoolingText(Pooling pooling);
+absl::StatusOr<Pooling> ParsePooling(absl::string_view text);
 
 }  // namespace tome::client
 

@@ -19,6 +19,7 @@ Json ToJson(const RunRecord& record) {
           {"schedule", record.schedule ? Json(ScheduleText(*record.schedule)) : Json()},
           {"dtype", ElementTypeText(record.element_type)},
           {"normalize", record.normalize},
+          {"pooling", PoolingText(record.pooling)},
           {"dimensions", record.dimensions}};
 }
 
@@ -51,6 +52,10 @@ absl::StatusOr<RunRecord> ReadRunRecord(const std::string& file) {
     const absl::StatusOr<ElementType> type = ParseElementType(json.at("dtype").get<std::string>());
     if (!type.ok()) return unreadable;
     record.element_type = *type;
+    // Older records have none.
+    const absl::StatusOr<Pooling> pooling = ParsePooling(json.value("pooling", "model"));
+    if (!pooling.ok()) return unreadable;
+    record.pooling = *pooling;
     if (!json.at("schedule").is_null()) {
       absl::StatusOr<Schedule> schedule = ParseSchedule(json.at("schedule").get<std::string>());
       if (!schedule.ok()) return unreadable;

@@ -20,6 +20,7 @@ struct RunRecord {
   ElementType element_type = ElementType::kFloat32;
   bool normalize = true;
   int dimensions = 0;
+  Pooling pooling = Pooling::kModel;
 };
 
 std::string RunRecordFileOf(const std::string& file);

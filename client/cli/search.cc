@@ -65,6 +65,11 @@ absl::StatusOr<std::vector<Match>> BestRows(const std::string& file,
       best.push(std::move(match));
     }
   }
+  if (values.peek() != std::ifstream::traits_type::eof()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(file, " has more than the ", header->rows,
+                     " rows that it says: its run was broken off; tome embed --resume ends it"));
+  }
   std::vector<Match> matches;
   for (; !best.empty(); best.pop()) matches.push_back(best.top());
   std::reverse(matches.begin(), matches.end());
@@ -108,6 +113,7 @@ ExitCode RunSearch(const GlobalOptions& global, const SearchCommand& command) {
   embed.output.element_type = run->element_type;
   embed.output.normalize = run->normalize;
   embed.output.dimensions = static_cast<uint32_t>(run->dimensions);
+  embed.output.pooling = run->pooling;
   const absl::StatusOr<Embedding> query = (*client)->Embed(EncodedImage{*picture}, embed);
   if (!query.ok()) return ReportCallError(global, query.status());
   const absl::StatusOr<std::vector<Match>> matches =

@@ -20,15 +20,14 @@ if grep -q 'avx512_bf16\|amx_bf16' /proc/cpuinfo; then dtype=bfloat16; fi
 # Kept memory saves a sixth of a step, which else goes into the kernel's fresh pages.
 export GLIBC_TUNABLES=glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=8589934592:glibc.malloc.top_pad=268435456
 
-# train FROM OUT OPTION...: nothing where OUT has been trained to its end.
+# train FROM OUT STEPS OPTION...: nothing where OUT has been trained to its end.
 train() {
-  local from=$1 to=$2
-  shift 2
-  if [[ -f $to/model.safetensors && ! -f $to/training_state.safetensors ]]; then return; fi
+  local from=$1 to=$2 steps=$3
+  shift 3
   # Mostly high r: such a step costs two fifths of one without merging, and the contrastive objective holds the
   # embeddings of all r together, because a picture's two views seldom have the same.
   "$lab" train --from "$from" --images "$prepared/train" --out "$to" --resume \
-    --supervised 1 --contrastive 1 --r "${R:-0,8,12,16,16,16,16,16}" --batch 96 --warm-up 100 \
+    --supervised 1 --contrastive 1 --r "${R:-0,8,12,16,16,16,16,16}" --batch 96 --steps "$steps" --warm-up $((steps < 1000 ? steps / 10 : 100)) \
     --optimizer muon --weight-decay 0.05 --rotation 20 --dtype "${DTYPE:-$dtype}" --save-dtype float16 \
     "$@" "${options[@]}"
 }
@@ -36,5 +35,5 @@ train() {
 if [[ ! -f $out/start/config.json ]]; then
   "$lab" new "$out/start" --width 128 --depth 12 --heads 2 --patch-size 16 --image-size 160 --seed 1
 fi
-train "$out/start" "$out/first" --steps "$first_steps" --learning-rate 1.5e-3 --temperature 0.07 --smallest-crop 0.4 --seed 1
-train "$out/first" "$out" --steps "$more_steps" --learning-rate 1.2e-3 --temperature 0.05 --smallest-crop 0.25 --seed 2
+train "$out/start" "$out/first" "$first_steps" --learning-rate 1.5e-3 --temperature 0.07 --smallest-crop 0.4 --seed 1
+train "$out/first" "$out" "$more_steps" --learning-rate 1.2e-3 --temperature 0.05 --smallest-crop 0.25 --seed 2

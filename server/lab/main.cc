@@ -21,7 +21,8 @@ constexpr char kTrainHelp[] =
     R"(What to learn is a sum of objectives by their weights: --supervised (folders are labels), --contrastive (two
 views of a picture are alike) and --distillation (the embedding at r is that at r = 0, of the model or of --teacher).
 
-A run that was killed or stopped goes on with the same command and --resume, to the same weights as one that was not.
+A run that was killed or stopped goes on with the same command and --resume, to the same weights as one that was not
+(on a GPU, where sums have no fixed order, to weights as good). Ended, it is left as it is.
 SIGTERM and SIGINT end it behind a step that is saved, with exit status 3.
 
 Examples:
@@ -167,7 +168,8 @@ void AddTrain(CLI::App& app, TrainCommand& command) {
                  "Between two states, the last of which a kill leaves; 0: one behind every step")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  app.add_flag("--resume", command.resume, "Go on with OUT where it holds an unfinished training");
+  app.add_flag("--resume", command.resume,
+               "Go on with OUT where it holds a training, unless that has ended");
 }
 
 void AddAblate(CLI::App& app, AblateCommand& command) {

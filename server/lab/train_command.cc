@@ -12,6 +12,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -95,6 +96,37 @@ absl::Status CheckSameOptions(const std::string& before, const std::string& now)
   return absl::OkStatus();
 }
 
+std::string StatePath(const TrainCommand& command) {
+  return command.out + "/training_state.safetensors";
+}
+std::string OptionsPath(const TrainCommand& command) { return command.out + "/training.json"; }
+
+// What an earlier run left in --out.
+enum class Left { kNothing, kUnfinished, kTrained };
+
+absl::StatusOr<Left> LookInto(const TrainCommand& command) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  if (fs::equivalent(command.from, command.out, error)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--out: ", command.out, " is what --from names, which stays as it is"));
+  }
+  const bool unfinished = fs::exists(StatePath(command));
+  // The last thing a run does is to take its state away.
+  const bool trained = !unfinished && fs::exists(OptionsPath(command)) &&
+                       fs::exists(command.out + "/model.safetensors");
+  if (!unfinished && !trained) return Left::kNothing;
+  if (!command.resume) {
+    return absl::AlreadyExistsError(
+        absl::StrCat("--out: ", command.out, " holds ",
+                     unfinished ? "an unfinished training; --resume goes on with it"
+                                : "what a training has ended with; name another folder"));
+  }
+  TOME_ASSIGN_OR_RETURN(const std::string before, ReadWholeFile(OptionsPath(command)));
+  TOME_RETURN_IF_ERROR(CheckSameOptions(before, OptionsJson(command)));
+  return unfinished ? Left::kUnfinished : Left::kTrained;
+}
+
 // How long a step takes at each draw of r: what merging saves.
 class StepTimes {
  public:
@@ -130,21 +162,11 @@ class Run {
         device_(device),
         curves_(command.out + "/curves.csv") {}
 
-  // Takes up what an earlier run left, if there is something and it is asked for.
-  absl::Status Begin() {
+  // From nothing, or behind the last step of an earlier run.
+  absl::Status Begin(bool goes_on) {
     TOME_RETURN_IF_ERROR(MakeDirectories(command_.out));
-    const std::string options = OptionsJson(command_);
-    if (!std::filesystem::exists(StatePath())) {
-      TOME_RETURN_IF_ERROR(WriteFileAtOnce(OptionsPath(), options));
-      return absl::OkStatus();
-    }
-    if (!command_.resume) {
-      return absl::AlreadyExistsError(absl::StrCat(
-          "--out: ", command_.out, " holds an unfinished training; --resume goes on with it"));
-    }
-    TOME_ASSIGN_OR_RETURN(const std::string before, ReadWholeFile(OptionsPath()));
-    TOME_RETURN_IF_ERROR(CheckSameOptions(before, options));
-    TOME_RETURN_IF_ERROR(training_.Restore(StatePath()));
+    if (!goes_on) return WriteFileAtOnce(OptionsPath(command_), OptionsJson(command_));
+    TOME_RETURN_IF_ERROR(training_.Restore(StatePath(command_)));
     TOME_RETURN_IF_ERROR(curves_.Restore(training_.steps_done()));
     std::printf("going on behind step %lld\n", static_cast<long long>(training_.steps_done()));
     return absl::OkStatus();
@@ -188,9 +210,8 @@ class Run {
     }
     TOME_RETURN_IF_ERROR(Save());
     // Nothing is left to go on with.
-    std::filesystem::remove(StatePath());
+    std::filesystem::remove(StatePath(command_));
     times_.Print();
-    std::printf("%s holds the trained checkpoint\n", command_.out.c_str());
     return absl::OkStatus();
   }
 
@@ -199,9 +220,6 @@ class Run {
     std::future<absl::StatusOr<at::Tensor>> pixels;
     at::Tensor labels;
   };
-
-  std::string StatePath() const { return command_.out + "/training_state.safetensors"; }
-  std::string OptionsPath() const { return command_.out + "/training.json"; }
 
   Request Ask(int64_t step) {
     const TrainingOptions& options = command_.training;
@@ -217,7 +235,7 @@ class Run {
   // state's steps have their rows.
   absl::Status Save() const {
     TOME_RETURN_IF_ERROR(curves_.Write());
-    TOME_RETURN_IF_ERROR(WriteFileAtOnce(StatePath(), training_.State()));
+    TOME_RETURN_IF_ERROR(WriteFileAtOnce(StatePath(command_), training_.State()));
     return training_.model().Save(command_.out, command_.stored);
   }
 
@@ -246,9 +264,11 @@ class Run {
 }  // namespace
 
 absl::Status RunTrain(const TrainCommand& command) {
-  const auto stop = [](int) { asked_to_stop = true; };
-  std::signal(SIGTERM, stop);
-  std::signal(SIGINT, stop);
+  TOME_ASSIGN_OR_RETURN(const Left left, LookInto(command));
+  if (left == Left::kTrained) {
+    std::printf("%s holds the trained checkpoint already\n", command.out.c_str());
+    return absl::OkStatus();
+  }
   at::set_num_threads(command.threads);
   TOME_ASSIGN_OR_RETURN(const at::Device device, OpenDevice(command.device));
   TOME_ASSIGN_OR_RETURN(TrainableVit model, TrainableVit::Open(command.from, device));
@@ -275,8 +295,14 @@ absl::Status RunTrain(const TrainCommand& command) {
   TOME_ASSIGN_OR_RETURN(Training training, Training::Create(std::move(model), std::move(teacher),
                                                             pictures->labels(), command.training));
   Run run(command, std::move(training), std::move(pictures), device);
-  TOME_RETURN_IF_ERROR(run.Begin());
-  return run.Train();
+  TOME_RETURN_IF_ERROR(run.Begin(/*goes_on=*/left == Left::kUnfinished));
+  // Only from here on there is something to save.
+  const auto stop = [](int) { asked_to_stop = true; };
+  std::signal(SIGTERM, stop);
+  std::signal(SIGINT, stop);
+  TOME_RETURN_IF_ERROR(run.Train());
+  std::printf("%s holds the trained checkpoint\n", command.out.c_str());
+  return absl::OkStatus();
 }
 
 }  // namespace tome

@@ -27,9 +27,10 @@ struct TrainCommand {
 };
 
 // Trains, and writes into `out`: the checkpoint, curves.csv, and until the last step
-// training_state.safetensors, from which --resume goes on. All of it is written every
-// `save_seconds`, at the end, and when SIGTERM or SIGINT asks to stop; each file at once. Progress
-// goes to standard output. CANCELLED after such a signal.
+// training_state.safetensors, from which --resume goes on; what is trained already it leaves as it
+// is. All of it is written every `save_seconds`, at the end, and when SIGTERM or SIGINT asks to
+// stop; each file at once. Progress goes to standard output. CANCELLED after such a signal,
+// ALREADY_EXISTS where `out` holds another run's work and nothing asks to resume.
 absl::Status RunTrain(const TrainCommand& command);
 
 }  // namespace tome

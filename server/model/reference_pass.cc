@@ -262,7 +262,12 @@ at::Tensor ReferencePass::AttentionPool(const at::Tensor& tokens, const at::Tens
 }
 
 at::Tensor ReferencePass::LayerNorm(const at::Tensor& x, const LayerNormWeights& norm) const {
-  return at::layer_norm(x, {vit_.token_dim}, norm.weight, norm.bias, vit_.norm_epsilon);
+  // CUDA's takes no float32 weights for bfloat16 tokens.
+  const auto fitting = [&](const at::Tensor& weight) {
+    return x.is_cuda() ? weight.to(x.scalar_type()) : weight;
+  };
+  return at::layer_norm(x, {vit_.token_dim}, fitting(norm.weight), fitting(norm.bias),
+                        vit_.norm_epsilon);
 }
 
 std::vector<int> GroupOfToken(const MergePlan& plan,

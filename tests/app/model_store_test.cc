@@ -8,6 +8,7 @@
 #include <fstream>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
@@ -165,6 +166,29 @@ TEST_F(ModelStoreTest, ReplacesAChangedModelWhenAskedAndLeavesTheOthers) {
   EXPECT_EQ(DigestOf("b"), "b1");
   AwaitReloads("a", "ok", 1);
   EXPECT_EQ(Reloads("b", "ok"), 0);
+}
+
+TEST_F(ModelStoreTest, AVersionHasComputedBeforeItServes) {
+  std::vector<std::string> served_during_runs;
+  std::mutex mu;
+  on_run_ = [&] {
+    const std::lock_guard lock(mu);
+    served_during_runs.push_back(DigestOf("a"));
+  };
+  Write("a", "a1");
+  MakeStore({"a"}, /*poll=*/absl::ZeroDuration());
+
+  ASSERT_TRUE(store_->Start().ok());
+  store_->Watch();
+  const size_t first_runs = served_during_runs.size();
+  Write("a", "a2");
+  store_->RequestReload();
+  AwaitDigest("a", "a2");
+
+  const std::lock_guard lock(mu);
+  EXPECT_GT(first_runs, 0u);
+  EXPECT_GT(served_during_runs.size(), first_runs);
+  EXPECT_EQ(served_during_runs.back(), "a1") << "the old version serves while the new one warms up";
 }
 
 TEST_F(ModelStoreTest, APollReplacesAModelOnceItsDirectoryHasSettled) {

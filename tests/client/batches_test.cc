@@ -47,17 +47,27 @@ std::vector<size_t> Sizes(const std::vector<std::vector<BatchItem>>& batches) {
   return sizes;
 }
 
-TEST(SplitIntoBatchesTest, FillsEachCallUpToTheServersLimits) {
+TEST(SplitIntoBatchesTest, AllCallsAtOnceTakeHalfOfTheServersPlaces) {
+  Limits limits;
+  limits.images_per_call = 13;
+  const auto sizes = [&](int calls_at_once) {
+    return Sizes(
+        SplitIntoBatches(Items({"1", "2", "3", "4", "5", "6", "7"}), limits, calls_at_once));
+  };
+
+  EXPECT_THAT(sizes(1), ElementsAre(6, 1));
+  EXPECT_THAT(sizes(2), ElementsAre(3, 3, 1));
+  EXPECT_THAT(sizes(100), ElementsAre(1, 1, 1, 1, 1, 1, 1));
+}
+
+TEST(SplitIntoBatchesTest, FillsNoCallBeyondTheServersLimits) {
   const std::string large(4000, 'x');
   Limits limits;
-  limits.images_per_call = 3;
-
-  EXPECT_THAT(Sizes(SplitIntoBatches(Items({"1", "2", "3", "4", "5", "6", "7"}), limits)),
-              ElementsAre(3, 3, 1));
+  limits.images_per_call = 12;
 
   // Room for two large ones beside what a message holds anyway.
   limits.message_bytes = 4096 + 2 * 4100;
-  EXPECT_THAT(Sizes(SplitIntoBatches(Items({large, large, large, "1", "2", "3"}), limits)),
+  EXPECT_THAT(Sizes(SplitIntoBatches(Items({large, large, large, "1", "2", "3"}), limits, 2)),
               ElementsAre(2, 3, 1));
 }
 
@@ -65,13 +75,13 @@ TEST(SplitIntoBatchesTest, AnItemTooLargeForAnyCallGetsOneOfItsOwn) {
   Limits limits;
   limits.message_bytes = 5000;
 
-  EXPECT_THAT(Sizes(SplitIntoBatches(Items({"1", std::string(9000, 'x'), "2"}), limits)),
+  EXPECT_THAT(Sizes(SplitIntoBatches(Items({"1", std::string(9000, 'x'), "2"}), limits, 1)),
               ElementsAre(1, 1, 1));
 }
 
 TEST(SplitIntoBatchesTest, PutsAllIntoOneCallWhereNothingIsLimited) {
-  EXPECT_THAT(Sizes(SplitIntoBatches(Items({"1", "2", "3"}), {})), ElementsAre(3));
-  EXPECT_THAT(SplitIntoBatches({}, {}), IsEmpty());
+  EXPECT_THAT(Sizes(SplitIntoBatches(Items({"1", "2", "3"}), {}, 2)), ElementsAre(3));
+  EXPECT_THAT(SplitIntoBatches({}, {}, 2), IsEmpty());
 }
 
 TEST(EmbedBatchTest, GivesAResultAnItemInTheirOrder) {

@@ -99,6 +99,26 @@ TEST(CliEmbedTest, WritesANumpyFileAndThePathsOfItsRows) {
   EXPECT_EQ(folder.Read("out.npy.paths.txt"), b + "\n" + a + "\n");
 }
 
+TEST(CliEmbedTest, AsksForTheMeanOfThePatchesWhichHasTheTokensWidth) {
+  FakeServer server([](const EmbedRequest& request, int) {
+    EXPECT_EQ(request.output().pooling(), tome::v1::POOLING_MEAN);
+    return FakeServer::Answer({1.0f, 2.0f, 3.0f});
+  });
+  TemporaryDirectory folder;
+  const std::string picture = folder.Write("a.jpg", "1");
+  const std::string out = folder / "out.npy";
+
+  const auto result =
+      TomeProcess::Run(server.address(), {"embed", picture, "--pooling", "mean", "--out", out});
+  const auto another = TomeProcess::Run(
+      server.address(), {"embed", picture, "--pooling", "class-token", "--out", out, "--resume"});
+
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(ParseNpy(folder.Read("out.npy")).shape, ElementsAre(1, 3));
+  EXPECT_EQ(another.exit_code, 2);
+  EXPECT_THAT(another.err, HasSubstr("were made with pooling \"mean\""));
+}
+
 TEST(CliEmbedTest, KeepsTheOrderOfTheFilesWhateverTheOrderOfTheAnswers) {
   // The first answer comes when no other can wait for it any more: concurrency 2 leaves room for 8
   // rows, all of which but the first have been answered by then.

@@ -93,6 +93,19 @@ TEST_F(CliSearchTest, SaysWhichFileIsMissingOrNotWhole) {
   EXPECT_THAT(unrecorded.err, HasSubstr("vectors.npy.run.json"));
 }
 
+TEST_F(CliSearchTest, SaysThatARunWasBrokenOffInsteadOfFindingNothing) {
+  // What a first run that is killed leaves: rows, none of them counted.
+  std::string bytes = folder_.Read("vectors.npy");
+  bytes.replace(bytes.find("(4, 2)"), 6, "(0, 2)");
+  folder_.Write("vectors.npy", bytes);
+
+  const auto result = Search({});
+
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.err, HasSubstr("more than the 0 rows that it says"));
+  EXPECT_THAT(result.err, HasSubstr("--resume"));
+}
+
 TEST_F(CliSearchTest, AQueryThatIsNotThereIsAUsageError) {
   const auto result =
       TomeProcess::Run(server_.address(), {"search", folder_ / "none.jpg", "--in", in()});

@@ -95,6 +95,7 @@ TEST(EmbedStreamTest, SendsWhatTheOptionsSayAndAnImagesOwnSchedule) {
   options.model = "vit";
   options.schedule = ConstantSchedule{4};
   options.output.dimensions = 1;
+  options.output.pooling = Pooling::kMean;
   options.timeout = absl::Seconds(20);
   const auto stream = client->OpenStream(options);
   Outcomes outcomes;
@@ -108,6 +109,7 @@ TEST(EmbedStreamTest, SendsWhatTheOptionsSayAndAnImagesOwnSchedule) {
   EXPECT_EQ(calls.at(0).request.model(), "vit");
   EXPECT_EQ(calls.at(0).request.merge().constant(), 4u);
   EXPECT_EQ(calls.at(0).request.output().dimensions(), 1u);
+  EXPECT_EQ(calls.at(0).request.output().pooling(), tome::v1::POOLING_MEAN);
   EXPECT_EQ(calls.at(1).request.merge().constant(), 8u);
   EXPECT_GT(calls.at(0).time_left, std::chrono::seconds(0));
   EXPECT_LE(calls.at(0).time_left, std::chrono::seconds(20));
@@ -130,6 +132,26 @@ TEST(EmbedStreamTest, ABadImageFailsAlone) {
   EXPECT_EQ(outcomes.CodeOf("bad"), absl::StatusCode::kInvalidArgument);
   EXPECT_TRUE(outcomes.Of("good").ok());
   EXPECT_EQ(server.streams(), 1);
+}
+
+TEST(EmbedStreamTest, AnImageLargerThanAMessageMayBeFailsAloneAndUnsent) {
+  FakeServer server([](const EmbedRequest&, int) { return FakeServer::Answer({1.0f}); });
+  const auto client = Connect(server);
+  StreamOptions options;
+  options.message_bytes = 1000;
+  const auto stream = client->OpenStream(options);
+  Outcomes outcomes;
+  const std::string large(1000, 'x');
+
+  outcomes.Embed(*stream, "small");
+  outcomes.Embed(*stream, large);
+  outcomes.Embed(*stream, "small, too");
+  stream->Finish();
+
+  EXPECT_EQ(outcomes.CodeOf(large), absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(outcomes.Of("small").ok());
+  EXPECT_TRUE(outcomes.Of("small, too").ok());
+  EXPECT_EQ(server.calls().size(), 2u);
 }
 
 TEST(EmbedStreamTest, LeavesNoMoreImagesUnansweredThanItsWindow) {

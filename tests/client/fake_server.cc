@@ -349,13 +349,14 @@ tome::v1::GetModelResponse FakeServer::ModelFacts() {
   facts.mutable_model()->set_weights_digest("d1");
   facts.mutable_model()->set_architecture("vit_tiny_patch16_224");
   facts.mutable_model()->set_embedding_dimensions(2);
+  facts.mutable_model()->set_token_dimensions(3);
   facts.mutable_model()->set_patch_size(2);
   facts.mutable_model()->set_blocks(12);
   facts.mutable_model()->set_maximum_r(98);
   facts.mutable_model()->mutable_default_merge()->mutable_linear()->set_mean_r(8);
   facts.mutable_model()->mutable_default_merge()->mutable_linear()->set_inflection(-1.0);
   facts.mutable_limits()->set_encoded_bytes(1000);
-  facts.mutable_limits()->set_images_per_call(3);
+  facts.mutable_limits()->set_images_per_call(12);
   facts.mutable_limits()->mutable_default_timeout()->set_seconds(30);
   return facts;
 }

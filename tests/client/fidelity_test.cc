@@ -33,6 +33,7 @@ TEST(FidelityTest, IsNotFlatteredByWhatAllEmbeddingsShareOnceItIsCentred) {
 
   EXPECT_GT(fidelity.mean, 0.97);
   EXPECT_NEAR(fidelity.centred_mean, -1.0, 1e-6);
+  EXPECT_NEAR(fidelity.centred_p5, -1.0, 1e-6);
 }
 
 // Angles in degrees.

@@ -84,6 +84,30 @@ def test_a_killed_training_goes_on_to_the_weights_of_one_that_was_not(start, pic
     assert (tmp_path / "model.safetensors").read_bytes() == (trained / "model.safetensors").read_bytes()
 
 
+def test_what_is_trained_stays_as_it_is(start, pictures, trained):
+    command = train_command(start, pictures, trained)
+    files = ("model.safetensors", "curves.csv", "training.json")
+    before = [(trained / name).read_bytes() for name in files]
+
+    refused = run(*command, expect=1)
+    done = run(*command, "--resume")
+    other = run(*train_command(start, pictures, trained, "--resume", learning_rate=0.5), expect=1)
+
+    assert "holds what a training has ended with; name another folder" in refused.stderr
+    assert "holds the trained checkpoint already" in done.stdout
+    assert "--learning-rate: 0.5, but the training that --resume goes on with" in other.stderr
+    assert [(trained / name).read_bytes() for name in files] == before
+
+
+def test_a_checkpoint_is_not_trained_over(start, pictures):
+    before = (start / "model.safetensors").read_bytes()
+
+    refused = run(*train_command(start, pictures, start), expect=1)
+
+    assert "is what --from names, which stays as it is" in refused.stderr
+    assert (start / "model.safetensors").read_bytes() == before
+
+
 def test_an_unfinished_training_goes_on_with_its_own_options_alone(start, pictures, tmp_path):
     command = train_command(start, pictures, tmp_path, steps=100000)
     killed_behind_a_step(command, tmp_path)

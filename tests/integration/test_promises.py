@@ -5,7 +5,7 @@ import subprocess
 
 from tome_server import BINARIES, ROOT
 
-COMMANDS = ["embed", "search", "compare", "bench", "models", "health", "completion"]
+COMMANDS = ["embed", "search", "compare", "bench", "models", "health", "completion", "evaluate", "calibrate", "map"]
 
 
 def flags_of(*command):

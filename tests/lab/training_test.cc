@@ -262,6 +262,24 @@ TEST_F(TrainingTest, MakesWhatItIsAskedToSmaller) {
   EXPECT_LT(last, 0.5 * first);
 }
 
+TEST_F(TrainingTest, LearnsInBFloat16AsInFloat32) {
+  TrainingOptions options = SmallTraining();
+  options.r = {4};
+  Training wide = NewTraining(options);
+  options.compute_type = at::kBFloat16;
+  Training narrow = NewTraining(options);
+  const at::Tensor pixels = at::full({4, 20, 20, 3}, 100, at::kByte);
+  const at::Tensor labels = at::tensor(std::vector<int64_t>{0, 1, 2, 1});
+
+  const StepReport in_float32 = *wide.Step(pixels, labels);
+  const StepReport in_bfloat16 = *narrow.Step(pixels, labels);
+
+  EXPECT_NEAR(in_bfloat16.loss, in_float32.loss, 0.02 * in_float32.loss);
+  for (const auto& [name, parameter] : narrow.model().parameters()) {
+    EXPECT_EQ(parameter.scalar_type(), at::kFloat) << name;
+  }
+}
+
 TEST_F(TrainingTest, DrawsTheRsOfItsSetAndReportsThem) {
   TrainingOptions options = SmallTraining();
   options.steps = 20;

@@ -1,4 +1,4 @@
-"""Every example in the READMEs that is marked `run` works as it stands, but for the server's address; the others are known."""
+"""Every example in the documents that is marked `run` works as it stands, but for the server's address; the others are known."""
 
 import os
 import pathlib
@@ -11,6 +11,7 @@ import pytest
 from tome_server import BINARIES, ROOT
 
 READMES = ["README.md", "client/README.md", "client/python/README.md"]
+OTHERS = ["CONTRIBUTING.md", "deploy/README.md", "deploy/default_model/README.md", "k8s/README.md"]
 BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # What is not run here, by how it begins, and why.
 NOT_RUN = {
@@ -27,12 +28,24 @@ NOT_RUN = {
     "cmake --preset release": "test_an_example_runs installs the library this way, into another prefix",
     "find_package(tome": "is part of tests/package",
     "pip install ./client/python": "conftest.py builds the same wheel",
+    "docker build --file deploy/Dockerfile": "tests/container.sh builds both images",
+    "docker run --rm": "tests/container.sh runs them",
+    "promtool check rules": "tests/deploy/test_rules.py",
+    '{"time":': "output, of the log",
+    "deploy/setup.sh --cuda": "what somebody who works here may do; tests/run.sh does the same",
+    "buf build proto": "is for a release",
+    "deploy/setup.sh && cmake": "trains for hours; tests/deploy/test_default_model.py takes the recipe's parts",
+    "kubectl apply -k": "needs a cluster; tests/apiserver puts each overlay to a real kube-apiserver",
+    "kubectl kustomize": "tests/k8s renders each overlay",
+    "labels:": "part of a kustomization",
+    "FROM busybox": "needs a registry",
+    "deploy/random_checkpoint.py": "needs a cluster of containers; tests/container.sh has the image, tests/apiserver the overlay",
 }
 ADDRESS = "127.0.0.1:50051"
 
 
-def blocks():
-    for readme in READMES:
+def blocks(documents):
+    for readme in documents:
         text = (ROOT / readme).read_text()
         for found in BLOCK.finditer(text):
             line = text.count("\n", 0, found.start()) + 1
@@ -40,7 +53,7 @@ def blocks():
 
 
 def examples():
-    for block in blocks():
+    for block in blocks(READMES):
         language, code = block.values
         if language.endswith(" run"):
             yield pytest.param(language.removesuffix(" run"), code, id=block.id)
@@ -100,7 +113,7 @@ def test_every_readme_has_examples():
 
 
 def test_what_is_not_run_is_known_and_why():
-    others = [block.values[1] for block in blocks() if not block.values[0].endswith(" run")]
+    others = [block.values[1] for block in blocks(READMES + OTHERS) if not block.values[0].endswith(" run")]
 
     unknown = [code for code in others if not code.startswith(tuple(NOT_RUN))]
     gone = [begin for begin in NOT_RUN if not any(code.startswith(begin) for code in others)]
@@ -108,7 +121,7 @@ def test_what_is_not_run_is_known_and_why():
 
 
 def test_the_project_that_uses_the_library_says_what_the_readme_says():
-    (lines,) = [block.values[1] for block in blocks() if block.values[0] == "cmake"]
+    (lines,) = [block.values[1] for block in blocks(READMES) if block.values[0] == "cmake"]
 
     project = (ROOT / "tests/package/CMakeLists.txt").read_text().splitlines()
     assert [line for line in lines.splitlines() if line not in project] == []
