@@ -5,7 +5,7 @@ import socket
 import struct
 
 DATA, HEADERS, RESET, SETTINGS, PING, GO_AWAY, WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
-INITIAL_WINDOW_SIZE = 4
+MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE = 3, 4
 FRAME_SIZE = 16_384  # that every server takes
 ACK, END_HEADERS = 1, 4
 
@@ -22,10 +22,13 @@ def header(name, value):
 class RawCall:
     """A connection of its own with one call of `path`, to which `body` is sent as far as the server takes it."""
 
-    def __init__(self, address, path, body):
+    def __init__(self, address, path, body, answers_pings=True):
         host, port = address.rsplit(":", 1)
         self.over = False  # ended by the server, or with its connection
         self.unsent = memoryview(body)
+        self.settings = {}  # the server's
+        self.pings = 0  # of the server
+        self._answers_pings = answers_pings
         self._received = b""
         self._windows = [65_535, 65_535]  # of the connection, of the call
         self._initial_window = 65_535
@@ -84,6 +87,7 @@ class RawCall:
     def _take(self, kind, flags, stream, payload):
         if kind == SETTINGS and not flags & ACK:
             for setting, value in struct.iter_unpack(">HI", payload):
+                self.settings[setting] = value
                 if setting == INITIAL_WINDOW_SIZE:
                     self._windows[1] += value - self._initial_window
                     self._initial_window = value
@@ -91,6 +95,9 @@ class RawCall:
         elif kind == WINDOW_UPDATE:
             self._windows[0 if stream == 0 else 1] += int.from_bytes(payload, "big")
         elif kind == PING and not flags & ACK:
+            self.pings += 1
+            if not self._answers_pings:
+                return
             self._socket.sendall(frame(PING, ACK, 0, payload))
         elif kind in (RESET, GO_AWAY):
             self.over = True
