@@ -99,6 +99,7 @@ step "release build" build release
 step "unit tests" unit release
 step "integration" python_tests tests/integration
 step "Python client" python_tests tests/python
+step "Python client, each protobuf" protobuf_majors
 step "deployment" python_tests tests/deploy tests/k8s
 step "parity with timm and transformers" python_tests tests/parity
 step "AddressSanitizer build" build asan
@@ -112,7 +113,6 @@ if $full; then
   step "rolling restart" rolling_restart
   step "container" container
   step "cluster admission" cluster_admission
-  step "Python client, each protobuf" protobuf_majors
   # Generated headers, too.
   step "clang build" build clang tome-server tome
   step "clang-tidy" tests/lint/clang_tidy.sh build/clang
