@@ -87,7 +87,7 @@ class StreamCall::Attempt final
     if (const auto found = trailers.find("grpc-retry-pushback-ms"); found != trailers.end()) {
       pushback = std::string(found->second.data(), found->second.size());
     }
-    stream_->AttemptEnded(status, std::move(pushback));
+    stream_->AttemptEnded(status, pushback);
     delete this;
   }
 
@@ -147,26 +147,25 @@ void StreamCall::Embed(ImageInput image, std::optional<Schedule> schedule, Done 
   if (options_.message_bytes > 0 && bytes > options_.message_bytes) {
     return done(TooLargeError(bytes, options_.message_bytes, request_id_));
   }
-  {
-    std::unique_lock lock(mu_);
-    changed_.wait(lock, [this] { return cancelled_ || unfinished_ < options_.window; });
-    if (!cancelled_) {
-      const uint64_t id = next_id_++;
-      request->set_id(id);
-      Image& added = unanswered_[id];
-      added.request = std::move(request);
-      added.deadline = DeadlineAfter(options_.timeout);
-      added.done = std::move(done);
-      added.alarm = std::make_unique<grpc::Alarm>();
-      added.alarm->Set(After(options_.timeout), [self = shared_from_this(), id](bool expired) {
-        if (expired) self->Expired(id);
-      });
-      unsent_.insert(id);
-      ++unfinished_;
-    }
+  std::unique_lock lock(mu_);
+  changed_.wait(lock, [this] { return cancelled_ || unfinished_ < options_.window; });
+  if (cancelled_) {
+    lock.unlock();
+    return done(CancelledError(request_id_));
   }
-  // Not taken by an image: the stream was cancelled.
-  if (done != nullptr) return done(CancelledError(request_id_));
+  const uint64_t id = next_id_++;
+  request->set_id(id);
+  Image& added = unanswered_[id];
+  added.request = std::move(request);
+  added.deadline = DeadlineAfter(options_.timeout);
+  added.done = std::move(done);
+  added.alarm = std::make_unique<grpc::Alarm>();
+  added.alarm->Set(After(options_.timeout), [self = shared_from_this(), id](bool expired) {
+    if (expired) self->Expired(id);
+  });
+  unsent_.insert(id);
+  ++unfinished_;
+  lock.unlock();
   Pump();
 }
 
@@ -239,7 +238,8 @@ void StreamCall::Expired(uint64_t id) {
   Pump();
 }
 
-void StreamCall::AttemptEnded(const grpc::Status& status, std::optional<std::string> pushback) {
+void StreamCall::AttemptEnded(const grpc::Status& status,
+                              const std::optional<std::string>& pushback) {
   std::vector<Ended> ended;
   {
     std::lock_guard lock(mu_);
@@ -329,10 +329,10 @@ StreamCall::Ended StreamCall::Take(Images::iterator image, absl::StatusOr<Embedd
 }
 
 void StreamCall::CallBack(std::vector<Ended> ended) {
-  for (auto& [done, result] : ended) {
-    done(std::move(result));
+  for (Ended& image : ended) {
+    image.first(std::move(image.second));
     // What it holds is gone before whoever waits goes on.
-    done = nullptr;
+    image.first = nullptr;
     std::lock_guard lock(mu_);
     --unfinished_;
     changed_.notify_all();

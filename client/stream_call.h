@@ -63,7 +63,7 @@ class StreamCall final : public PendingCall, public std::enable_shared_from_this
   void Pump();
   void Answered(const tome::v1::EmbedStreamResponse& response);
   void Expired(uint64_t id);
-  void AttemptEnded(const grpc::Status& status, std::optional<std::string> pushback);
+  void AttemptEnded(const grpc::Status& status, const std::optional<std::string>& pushback);
 
   // With the lock held: takes the image out; it ends with `result`.
   Ended Take(Images::iterator image, absl::StatusOr<Embedding> result);

@@ -187,7 +187,7 @@ void AddMeasuredFolder(CLI::App& app, Command& command, const std::string& defau
   app.add_option("--model", command.model, "Needed where the server holds several")
       ->type_name("NAME");
   AddParsed(
-      app, "--r", ParseRList, [&command](std::vector<uint32_t> r) { command.r = std::move(r); },
+      app, "--r", ParseRList, [&command](const std::vector<uint32_t>& r) { command.r = r; },
       "R,R,...: token pairs merged in each block")
       ->type_name("LIST")
       ->default_str(default_r);

@@ -80,7 +80,7 @@ absl::StatusOr<std::vector<PictureMaps>> DrawMaps(Client& client, const GlobalOp
 absl::Status WriteReports(Client& client, const GlobalOptions& global,
                           const EvaluateCommand& command, const Ladder& ladder) {
   if (!command.csv.empty()) {
-    const absl::Status written = ReplaceFile(command.csv, EvaluationCsv(ladder));
+    absl::Status written = ReplaceFile(command.csv, EvaluationCsv(ladder));
     if (!written.ok()) return written;
   }
   if (command.html.empty()) return absl::OkStatus();
@@ -92,14 +92,12 @@ absl::Status WriteReports(Client& client, const GlobalOptions& global,
 // The ladder that a command asks for.
 template <typename Command>
 absl::StatusOr<Ladder> MeasureFor(Client& client, const GlobalOptions& global,
-                                  const Command& command, std::vector<Schedule> schedules,
+                                  const Command& command, const std::vector<Schedule>& schedules,
                                   bool labels) {
-  return MeasureLadder(client, global,
-                       {.images = command.images,
-                        .model = command.model,
-                        .schedules = std::move(schedules),
-                        .labels = labels},
-                       ShowProgress);
+  return MeasureLadder(
+      client, global,
+      {.images = command.images, .model = command.model, .schedules = schedules, .labels = labels},
+      ShowProgress);
 }
 
 // FAILED_PRECONDITION is about the weights, which every call asks for (OptionsOfRung).
@@ -131,6 +129,7 @@ void WarnOfFewPictures(const Ladder& ladder) {
 
 std::vector<Schedule> ConstantSchedules(const std::vector<uint32_t>& r) {
   std::vector<Schedule> schedules;
+  schedules.reserve(r.size());
   for (const uint32_t each : r) schedules.emplace_back(ConstantSchedule{each});
   return schedules;
 }
@@ -149,7 +148,7 @@ ExitCode RunEvaluate(const GlobalOptions& global, const EvaluateCommand& command
   std::vector<Schedule> schedules = ConstantSchedules(command.r);
   schedules.insert(schedules.end(), command.more_schedules.begin(), command.more_schedules.end());
   const absl::StatusOr<Ladder> ladder =
-      MeasureFor(**client, global, command, std::move(schedules), command.labels);
+      MeasureFor(**client, global, command, schedules, command.labels);
   if (!ladder.ok()) return ReportMeasurementError(global, ladder.status());
   WarnOfFewPictures(*ladder);
   // First: what was measured is not lost with what is made of it.

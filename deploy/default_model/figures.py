@@ -26,18 +26,21 @@ def main():
     if len(sys.argv) < 3:
         sys.exit(__doc__)
     figure, (accuracy, fidelity) = pyplot.subplots(1, 2, figsize=(11, 4))
+    lowest_cosine = 0.85
     for argument in sys.argv[2:]:
         name, _, path = argument.partition("=")
         rungs = json.loads(pathlib.Path(path).read_text())["rungs"]
         labels = [rung["schedule"].replace("r = ", "r ") for rung in rungs]
         speeds = [rung["images_per_second"] for rung in rungs]
         draw(accuracy, name, speeds, [100 * rung["label_accuracy"] for rung in rungs], labels)
-        draw(fidelity, name, speeds, [rung["cosine_mean"] for rung in rungs], labels)
+        cosines = [rung["cosine_mean"] for rung in rungs]
+        draw(fidelity, name, speeds, cosines, labels)
+        lowest_cosine = min(lowest_cosine, *cosines)
     accuracy.set_ylabel("nearest neighbour of the same category, %")
     fidelity.set_ylabel("cosine to r = 0, mean")
     # From 0, as far as there is something to lose.
-    accuracy.set_ylim(0, 80)
-    fidelity.set_ylim(0.8, 1.01)
+    accuracy.set_ylim(0, 100)
+    fidelity.set_ylim(lowest_cosine - 0.05, 1.02)
     for axes in (accuracy, fidelity):
         axes.set_xlabel("images a second")
         axes.grid(alpha=0.3)

@@ -182,7 +182,7 @@ class Run {
     while (training_.steps_done() < options.steps) {
       const absl::Time begun = absl::Now();
       const int64_t step = training_.steps_done();
-      Request request = std::move(next);
+      Request request = std::exchange(next, Request());
       TOME_ASSIGN_OR_RETURN(const at::Tensor pixels, request.pixels.get());
       // The pool decodes while this step computes.
       if (step + 1 < options.steps) next = Ask(step + 1);

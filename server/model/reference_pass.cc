@@ -165,6 +165,7 @@ std::pair<at::Tensor, at::Tensor> ReferencePass::Attend(const BlockWeights& bloc
   const at::Tensor qkv = block.qkv(x).view({x.size(0), 3, vit_.heads, head_dim});
   const std::vector<AttentionRun> runs = AttentionRuns(plan, index, attending_);
   std::vector<int64_t> rows;
+  rows.reserve(runs.size());
   for (const AttentionRun& run : runs) rows.push_back(run.rows());
   const std::vector<at::Tensor> qkv_of_run = qkv.split_with_sizes(rows);
   std::vector<at::Tensor> attended;
