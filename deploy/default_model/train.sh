@@ -3,7 +3,7 @@
 #   deploy/default_model/train.sh PREPARED OUT [OPTION...]
 # Two goes: OUT/first learns from mild changes, OUT goes on from it with harder ones. Interrupted, it goes on where it was
 # when it is run again. Options go to tome-lab train: --device cuda trains on a GPU, --threads 1 leaves other cores to
-# other work. R=0 trains without merging; STEPS, of both goes, and DTYPE are as they say.
+# other work. R=0 trains without merging; STEPS, of both goes (0: not that one), and DTYPE are as they say.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -24,6 +24,7 @@ export GLIBC_TUNABLES=glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_t
 train() {
   local from=$1 to=$2 steps=$3
   shift 3
+  if ((steps == 0)); then return; fi
   # Mostly high r: such a step costs two fifths of one without merging, and the contrastive objective holds the
   # embeddings of all r together, because a picture's two views seldom have the same.
   "$lab" train --from "$from" --images "$prepared/train" --out "$to" --resume \

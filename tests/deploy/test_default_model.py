@@ -103,6 +103,8 @@ def test_the_recipe_trains_in_two_goes_and_leaves_what_is_trained(prepared, tmp_
     (tmp_path / "train").symlink_to(train)
     environment = os.environ | {"STEPS": "2 1", "R": "16"}
 
+    one_go = subprocess.run(recipe, capture_output=True, text=True, timeout=300, env=environment | {"STEPS": "2 0"})
+    assert one_go.returncode == 0 and not (tmp_path / "model/model.safetensors").exists(), one_go.stderr
     first = subprocess.run(recipe, capture_output=True, text=True, timeout=300, env=environment)
     weights = (tmp_path / "model/model.safetensors").read_bytes()
     again = subprocess.run(recipe, capture_output=True, text=True, timeout=300, env=environment)
