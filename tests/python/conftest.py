@@ -2,6 +2,7 @@
 
 import importlib.util
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -12,8 +13,8 @@ from tome_server import ROOT
 
 
 def build_wheel(folder):
-    # A copy, so that the build leaves nothing in the source tree.
-    subprocess.run(["cp", "-r", ROOT / "client/python", folder / "source"], check=True)
+    # A copy, so that the build leaves nothing in the source tree, and without what another left there.
+    shutil.copytree(ROOT / "client/python", folder / "source", ignore=shutil.ignore_patterns("build", "*.egg-info"))
     subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps"]
         + ["--no-build-isolation", "--wheel-dir", folder, folder / "source"],

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import random
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from types import TracebackType
-from typing import Any, Union
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -20,7 +19,7 @@ from tome_client.channel import Tls
 from tome_client.embedding import Embedding, EmbedOptions, Image, Item, Outcome, Schedule, embed_request, outcome_of
 from tome_client.errors import TomeError
 from tome_client.retry import Retries, RetryPolicy
-from tome_client.stream_book import Prepared, StreamBook
+from tome_client.stream_book import AttemptEnded, Event, Prepared, Read, SourceEnded, StreamBook
 from tome_client.v1 import embedding_pb2 as pb
 
 # Seconds that a server may take to end a stream that has nothing left to answer.
@@ -132,7 +131,7 @@ class AsyncClient:
         request_id = channel.new_request_id()
         message_bytes = await self._message_bytes(options.model, timeout)
         book = StreamBook(r, options, timeout, self._retry, request_id, message_bytes)
-        events: _Events = asyncio.Queue()
+        events: asyncio.Queue[Event] = asyncio.Queue()
         places = asyncio.Semaphore(window)
         source = asyncio.create_task(_read_source(images, places, book.prepare, events))
         exhausted = False
@@ -141,17 +140,12 @@ class AsyncClient:
             while not exhausted or len(book) > 0:
                 event = await _next(events, book.seconds_left(time.monotonic()))
                 outcomes: list[tuple[int, Outcome]] = []
-                if event is None:
-                    # Only now: what waited here while the caller was busy came in time.
-                    outcomes = book.expired(time.monotonic())
-                elif isinstance(event, pb.EmbedStreamResponse):
-                    outcomes = book.answered(event)
-                elif isinstance(event, _Read):
-                    outcomes = book.add(event.image, time.monotonic())
-                elif isinstance(event, _SourceEnded):
+                if isinstance(event, SourceEnded):
                     if event.error is not None:
                         raise event.error
                     exhausted = True
+                elif not isinstance(event, AttemptEnded):
+                    outcomes = book.take(event, time.monotonic())
                 elif attempt is not None:
                     attempt.end()
                     attempt = None
@@ -245,26 +239,7 @@ class AsyncClient:
             await asyncio.sleep(wait)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Read:
-    image: Prepared
-
-
-@dataclasses.dataclass(frozen=True)
-class _SourceEnded:
-    error: Exception | None
-
-
-@dataclasses.dataclass(frozen=True)
-class _Ended:
-    error: grpc.RpcError | None
-
-
-_Event = Union[_Read, _SourceEnded, pb.EmbedStreamResponse, _Ended]
-_Events = asyncio.Queue[_Event]
-
-
-async def _next(events: _Events, timeout: float | None) -> _Event | None:
+async def _next(events: asyncio.Queue[Event], timeout: float | None) -> Event | None:
     """An event, at once if there is one, or None if none comes within the timeout."""
     if not events.empty():
         return events.get_nowait()
@@ -283,7 +258,7 @@ async def _read_source(
     images: Iterable[Image | Item] | AsyncIterable[Image | Item],
     places: asyncio.Semaphore,
     prepare: Callable[[Image | Item], Prepared],
-    events: _Events,
+    events: asyncio.Queue[Event],
 ) -> None:
     """Reads the images, one for each of the places that are given."""
     try:
@@ -294,17 +269,17 @@ async def _read_source(
                 image = await anext(source)
             except StopAsyncIteration:
                 break
-            events.put_nowait(_Read(await asyncio.to_thread(prepare, image)))
-        events.put_nowait(_SourceEnded(None))
+            events.put_nowait(Read(await asyncio.to_thread(prepare, image)))
+        events.put_nowait(SourceEnded(None))
     except Exception as error:
         # Raised where the caller waits.
-        events.put_nowait(_SourceEnded(error))
+        events.put_nowait(SourceEnded(error))
 
 
 class _Attempt:
-    """One EmbedStream call, with a task that sends and one that receives. The last of its events is _Ended."""
+    """One EmbedStream call, with a task that sends and one that receives. The last of its events is AttemptEnded."""
 
-    def __init__(self, to: Any, metadata: list[tuple[str, str]], events: _Events) -> None:
+    def __init__(self, to: Any, metadata: list[tuple[str, str]], events: asyncio.Queue[Event]) -> None:
         self._requests: asyncio.Queue[pb.EmbedStreamRequest | None] = asyncio.Queue()
         self._events = events
         stream = to.stream_stream(
@@ -339,6 +314,6 @@ class _Attempt:
         try:
             async for response in self._call:
                 self._events.put_nowait(response)
-            self._events.put_nowait(_Ended(None))
+            self._events.put_nowait(AttemptEnded(None))
         except grpc.RpcError as error:
-            self._events.put_nowait(_Ended(error))
+            self._events.put_nowait(AttemptEnded(error))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import concurrent.futures
-import dataclasses
 import queue
 import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Any, Union
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2
@@ -21,7 +20,7 @@ from tome_client.channel import Tls
 from tome_client.embedding import Embedding, EmbedOptions, Image, Item, Outcome, Schedule, embed_request, outcome_of
 from tome_client.errors import TomeError
 from tome_client.retry import Retries, RetryPolicy
-from tome_client.stream_book import Prepared, StreamBook
+from tome_client.stream_book import AttemptEnded, Event, Prepared, Read, SourceEnded, StreamBook
 from tome_client.v1 import embedding_pb2 as pb
 
 # Seconds that a server may take to end a stream that has nothing left to answer.
@@ -133,7 +132,7 @@ class Client:
         request_id = channel.new_request_id()
         message_bytes = self._message_bytes(options.model, timeout)
         book = StreamBook(r, options, timeout, self._retry, request_id, message_bytes)
-        events: _Events = queue.SimpleQueue()
+        events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         source = _Source(images, window, book.prepare, events)
         exhausted = False
         attempt: _Attempt | None = None
@@ -144,17 +143,12 @@ class Client:
                 except queue.Empty:
                     event = None
                 outcomes: list[tuple[int, Outcome]] = []
-                if event is None:
-                    # Only now: what waited here while the caller was busy came in time.
-                    outcomes = book.expired(time.monotonic())
-                elif isinstance(event, pb.EmbedStreamResponse):
-                    outcomes = book.answered(event)
-                elif isinstance(event, _Read):
-                    outcomes = book.add(event.image, time.monotonic())
-                elif isinstance(event, _SourceEnded):
+                if isinstance(event, SourceEnded):
                     if event.error is not None:
                         raise event.error
                     exhausted = True
+                elif not isinstance(event, AttemptEnded):
+                    outcomes = book.take(event, time.monotonic())
                 elif attempt is not None:
                     attempt.end(whole=False)
                     attempt = None
@@ -246,24 +240,6 @@ class Client:
             time.sleep(wait)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Read:
-    image: Prepared
-
-
-@dataclasses.dataclass(frozen=True)
-class _SourceEnded:
-    error: BaseException | None
-
-
-@dataclasses.dataclass(frozen=True)
-class _Ended:
-    error: grpc.RpcError | None
-
-
-_Events = queue.SimpleQueue[Union[_Read, _SourceEnded, pb.EmbedStreamResponse, _Ended]]
-
-
 class _Source:
     """Reads the images on a thread of its own, `window` ahead of the outcomes."""
 
@@ -272,7 +248,7 @@ class _Source:
         images: Iterable[Image | Item],
         window: int,
         prepare: Callable[[Image | Item], Prepared],
-        events: _Events,
+        events: queue.SimpleQueue[Event],
     ) -> None:
         self._images = images
         self._places = threading.Semaphore(window)
@@ -300,17 +276,17 @@ class _Source:
                     image = next(images)
                 except StopIteration:
                     break
-                self._events.put(_Read(self._prepare(image)))
-            self._events.put(_SourceEnded(None))
+                self._events.put(Read(self._prepare(image)))
+            self._events.put(SourceEnded(None))
         except BaseException as error:
             # Raised where the caller waits.
-            self._events.put(_SourceEnded(error))
+            self._events.put(SourceEnded(error))
 
 
 class _Attempt:
-    """One EmbedStream call. gRPC sends and receives on threads of its own. The last of its events is _Ended."""
+    """One EmbedStream call. gRPC sends and receives on threads of its own. The last of its events is AttemptEnded."""
 
-    def __init__(self, to: Any, metadata: list[tuple[str, str]], events: _Events) -> None:
+    def __init__(self, to: Any, metadata: list[tuple[str, str]], events: queue.SimpleQueue[Event]) -> None:
         self._requests: queue.SimpleQueue[pb.EmbedStreamRequest | None] = queue.SimpleQueue()
         self._events = events
         stream = to.stream_stream(
@@ -340,6 +316,6 @@ class _Attempt:
         try:
             for response in self._call:
                 self._events.put(response)
-            self._events.put(_Ended(None))
+            self._events.put(AttemptEnded(None))
         except grpc.RpcError as error:
-            self._events.put(_Ended(error))
+            self._events.put(AttemptEnded(error))

@@ -19,6 +19,31 @@ from tome_client.v1 import embedding_pb2 as pb
 # An image as it is sent, or why it cannot be.
 Prepared = Union[pb.EmbedRequest, TomeError]
 
+
+@dataclasses.dataclass(frozen=True)
+class Read:
+    """The next image of the source."""
+
+    image: Prepared
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceEnded:
+    """No more images: it had no more, or failed."""
+
+    error: BaseException | None
+
+
+@dataclasses.dataclass(frozen=True)
+class AttemptEnded:
+    """No more answers of this attempt; without an error the server ended it."""
+
+    error: grpc.RpcError | None
+
+
+# What a stream waits for, in the order of its coming.
+Event = Union[Read, SourceEnded, pb.EmbedStreamResponse, AttemptEnded]
+
 # A stream's id, timeout and tags around a request.
 _MESSAGE_OVERHEAD = 64
 
@@ -78,7 +103,14 @@ class StreamBook:
             return self._error(grpc.StatusCode.INVALID_ARGUMENT, message, 0)
         return request
 
-    def add(self, prepared: Prepared, now: float) -> list[tuple[int, Outcome]]:
+    def take(self, event: Read | pb.EmbedStreamResponse | None, now: float) -> list[tuple[int, Outcome]]:
+        """The outcomes that come of it. None: nothing came within `seconds_left`; only then do images expire, so that
+        answers that wait while the caller is busy count."""
+        if event is None:
+            return self._expired(now)
+        return self._add(event.image, now) if isinstance(event, Read) else self._answered(event)
+
+    def _add(self, prepared: Prepared, now: float) -> list[tuple[int, Outcome]]:
         """The outcome of an image that cannot be sent."""
         image_id = self._next_id
         self._next_id += 1
@@ -98,7 +130,7 @@ class StreamBook:
                 requests.append(image.request)
         return requests
 
-    def answered(self, response: pb.EmbedStreamResponse) -> list[tuple[int, Outcome]]:
+    def _answered(self, response: pb.EmbedStreamResponse) -> list[tuple[int, Outcome]]:
         """The outcome of an image; none for an answer that came too late, or that asks to come back."""
         image = self._unanswered.get(response.id)
         if image is None:
@@ -140,7 +172,7 @@ class StreamBook:
                 failed.append((image_id, self._ended(error, image.retries)))
         return failed
 
-    def expired(self, now: float) -> list[tuple[int, Outcome]]:
+    def _expired(self, now: float) -> list[tuple[int, Outcome]]:
         """The images whose time is over."""
         late: list[tuple[int, Outcome]] = []
         while self._unanswered and next(iter(self._unanswered.values())).deadline <= now:
