@@ -41,15 +41,15 @@ class StreamCall::Attempt final
     : public grpc::ClientBidiReactor<tome::v1::EmbedStreamRequest, tome::v1::EmbedStreamResponse> {
  public:
   explicit Attempt(std::shared_ptr<StreamCall> stream) : stream_(std::move(stream)) {
-    context_.AddMetadata("x-request-id", stream_->request_id_);
+    context_->AddMetadata("x-request-id", stream_->request_id_);
     if (!stream_->bearer_token_.empty()) {
-      context_.AddMetadata("authorization", "Bearer " + stream_->bearer_token_);
+      context_->AddMetadata("authorization", "Bearer " + stream_->bearer_token_);
     }
   }
 
   // What follows may end it at once.
   void Start() {
-    stream_->stub_.async()->EmbedStream(&context_, this);
+    stream_->stub_.async()->EmbedStream(context_.get(), this);
     // Writes start outside its reactions, until reading fails.
     AddHold();
     StartRead(&response_);
@@ -83,17 +83,24 @@ class StreamCall::Attempt final
 
   void OnDone(const grpc::Status& status) override {
     std::optional<std::string> pushback;
-    const auto& trailers = context_.GetServerTrailingMetadata();
+    const auto& trailers = context_->GetServerTrailingMetadata();
     if (const auto found = trailers.find("grpc-retry-pushback-ms"); found != trailers.end()) {
       pushback = std::string(found->second.data(), found->second.size());
+    }
+    {
+      std::lock_guard lock(stream_->mu_);
+      // It holds the channel. Whoever waits for the end may destroy the client, after which the
+      // channel would end here, and gRPC's threads with it: on one of them.
+      context_.reset();
     }
     stream_->AttemptEnded(status, pushback);
     delete this;
   }
 
-  void TryCancel() { context_.TryCancel(); }
-
   // With the stream's lock held.
+  void TryCancel() {
+    if (context_ != nullptr) context_->TryCancel();
+  }
   bool CanWrite() const { return reading_ && message_ == nullptr && !writes_done_; }
   // Then, too; what it returns is called without the lock.
   void SetMessage(std::shared_ptr<tome::v1::EmbedStreamRequest> message) {
@@ -115,7 +122,7 @@ class StreamCall::Attempt final
 
  private:
   std::shared_ptr<StreamCall> stream_;
-  grpc::ClientContext context_;
+  std::unique_ptr<grpc::ClientContext> context_ = std::make_unique<grpc::ClientContext>();
   tome::v1::EmbedStreamResponse response_;
   // Guarded by the stream's lock.
   bool reading_ = false;
