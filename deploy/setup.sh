@@ -14,7 +14,7 @@ fi
 
 packages=(
   ca-certificates cmake g++ ninja-build pkg-config python3 python3-pip
-  libabsl-dev libcli11-dev libgrpc++-dev libjpeg62-turbo-dev libpng-dev libprotobuf-dev libspdlog-dev
+  libabsl-dev libcairo2-dev libcli11-dev libgrpc++-dev libjpeg62-turbo-dev libpng-dev libprotobuf-dev libspdlog-dev
   libssl-dev libtomlplusplus-dev libwebp-dev nlohmann-json3-dev prometheus-cpp-dev protobuf-compiler
   protobuf-compiler-grpc zlib1g-dev
   "$@"

@@ -1,9 +1,13 @@
 #include "server/lab/curve_file.h"
 
+#include <algorithm>
+#include <filesystem>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
@@ -11,6 +15,7 @@
 
 #include "server/base/status.h"
 #include "server/lab/atomic_file.h"
+#include "server/lab/curve_plot.h"
 
 namespace tome {
 namespace {
@@ -20,6 +25,20 @@ constexpr char kHeader[] =
 
 std::string Text(const std::optional<double>& value) {
   return value.has_value() ? absl::StrFormat("%.6g", *value) : "";
+}
+
+// The values of a column, whose name the header has; none where the first row has none.
+Curve ColumnOf(absl::string_view rows, const std::string& name) {
+  const std::vector<std::string> names = absl::StrSplit(absl::StripSuffix(kHeader, "\n"), ',');
+  const auto column = std::ranges::find(names, name) - names.begin();
+  Curve curve{.name = name, .values = {}};
+  for (const absl::string_view row : absl::StrSplit(rows, '\n', absl::SkipEmpty())) {
+    const std::vector<absl::string_view> fields = absl::StrSplit(row, ',');
+    double value = 0.0;
+    if (!absl::SimpleAtod(fields[column], &value)) break;
+    curve.values.push_back(value);
+  }
+  return curve;
 }
 
 }  // namespace
@@ -46,6 +65,17 @@ void CurveFile::Add(int64_t step, double learning_rate, double seconds, const St
                         absl::StrJoin(report.r, "+"), seconds);
 }
 
-absl::Status CurveFile::Write() const { return WriteFileAtOnce(path_, kHeader + rows_); }
+absl::Status CurveFile::Write() const {
+  TOME_RETURN_IF_ERROR(WriteFileAtOnce(path_, kHeader + rows_));
+  if (rows_.empty()) return absl::OkStatus();
+  std::vector<Curve> losses;
+  for (const char* name : {"loss", "supervised", "contrastive", "distillation"}) {
+    Curve curve = ColumnOf(rows_, name);
+    if (!curve.values.empty()) losses.push_back(std::move(curve));
+  }
+  TOME_ASSIGN_OR_RETURN(const std::string png,
+                        PlotCurves(losses, ColumnOf(rows_, "learning_rate")));
+  return WriteFileAtOnce(std::filesystem::path(path_).replace_extension(".png"), png);
+}
 
 }  // namespace tome

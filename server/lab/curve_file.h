@@ -10,9 +10,10 @@
 
 namespace tome {
 
-// A training's curves as CSV, a row a step: what deploy/default_model/curves.py draws.
+// A training's curves: a CSV file with a row a step and, beside it, FILE.png, their plot.
 class CurveFile {
  public:
+  // FILE.csv.
   explicit CurveFile(std::string path) : path_(std::move(path)) {}
 
   // Takes up the rows of the file's first `steps` steps: a killed run may have written more.
@@ -21,7 +22,7 @@ class CurveFile {
 
   void Add(int64_t step, double learning_rate, double seconds, const StepReport& report);
 
-  // All rows so far, at once.
+  // All steps so far, each of the two files at once.
   absl::Status Write() const;
 
  private:

@@ -66,6 +66,8 @@ def trained(start, pictures, tmp_path_factory):
 
 def test_the_loss_falls_and_the_curves_have_a_row_a_step(trained):
     rows = (trained / "curves.csv").read_text().splitlines()
+    with Image.open(trained / "curves.png") as plot:
+        assert plot.size == (960, 720)
 
     assert rows[0].split(",") == "step loss supervised contrastive distillation gradient_norm learning_rate r seconds".split()
     losses = [float(row.split(",")[1]) for row in rows[1:]]

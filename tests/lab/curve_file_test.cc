@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "server/lab/atomic_file.h"
+#include "server/lab/curve_plot.h"
 #include "tests/model/test_checkpoint.h"
 
 namespace tome {
@@ -26,6 +27,19 @@ TEST(CurveFileTest, HasARowAStepAndNothingForWhatWasLeftOut) {
   EXPECT_EQ(*ReadWholeFile(path),
             "step,loss,supervised,contrastive,distillation,gradient_norm,learning_rate,r,seconds\n"
             "0,3,2.5,,,0.5,0.001,0+8,0.2500\n");
+}
+
+TEST(CurveFileTest, DrawsTheCurvesBesideTheRows) {
+  TemporaryDirectory directory;
+  CurveFile curves(directory.path() + "/curves.csv");
+  for (int step = 0; step < 3; ++step) curves.Add(step, 0.001, 0.25, Report(3.0 - step));
+
+  ASSERT_TRUE(curves.Write().ok());
+
+  // What was not among the objectives is not drawn.
+  const std::vector<Curve> losses = {{"loss", {3.0, 2.0, 1.0}}, {"supervised", {2.5, 2.5, 2.5}}};
+  EXPECT_EQ(*ReadWholeFile(directory.path() + "/curves.png"),
+            *PlotCurves(losses, {"learning_rate", {0.001, 0.001, 0.001}}));
 }
 
 TEST(CurveFileTest, DropsTheRowsBehindTheStepThatARunGoesOnFrom) {
