@@ -184,8 +184,10 @@ void AddMeasuredFolder(CLI::App& app, Command& command, const std::string& defau
       ->type_name("FOLDER")
       ->required()
       ->check(CLI::ExistingDirectory);
-  app.add_option("--model", command.model, "Needed where the server holds several")
-      ->type_name("NAME");
+  app.add_option("--model", command.model,
+                 "Needed where the server holds several; with a slash, the directory of the "
+                 "checkpoint that it has loaded")
+      ->type_name("NAME|DIR");
   AddParsed(
       app, "--r", ParseRList, [&command](const std::vector<uint32_t>& r) { command.r = r; },
       "R,R,...: token pairs merged in each block")
@@ -221,9 +223,8 @@ void AddEvaluate(CLI::App& app, EvaluateCommand& command) {
 void AddCalibrate(CLI::App& app, CalibrateCommand& command) {
   app.footer(kCalibrateHelp);
   AddMeasuredFolder(app, command, "0,2,4,6,8,10,12,14,16");
-  app.add_option("--out", command.out, "profile.json beside the checkpoint")
-      ->type_name(kFile)
-      ->required();
+  app.add_option("--out", command.out, "Without it profile.json in the DIR of --model")
+      ->type_name(kFile);
 }
 
 void AddSearch(CLI::App& app, SearchCommand& command) {

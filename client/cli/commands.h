@@ -55,7 +55,7 @@ ExitCode RunMap(const GlobalOptions& global, const MapCommand& command);
 
 struct EvaluateCommand {
   std::string images;  // a folder
-  std::string model;
+  std::string model;   // its name, or its checkpoint's directory
   std::vector<uint32_t> r = {0, 4, 8, 13, 16};
   std::vector<Schedule> more_schedules;
   bool labels = false;  // the folders in `images` are labels
@@ -66,9 +66,9 @@ ExitCode RunEvaluate(const GlobalOptions& global, const EvaluateCommand& command
 
 struct CalibrateCommand {
   std::string images;  // a folder
-  std::string model;
+  std::string model;   // its name, or its checkpoint's directory
   std::vector<uint32_t> r = {0, 2, 4, 6, 8, 10, 12, 14, 16};
-  std::string out;  // profile.json
+  std::string out;  // profile.json; empty: that in the checkpoint's directory
 };
 ExitCode RunCalibrate(const GlobalOptions& global, const CalibrateCommand& command);
 

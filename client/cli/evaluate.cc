@@ -17,6 +17,7 @@
 #include "client/cli/merge_map_picture.h"
 #include "client/cli/png_file.h"
 #include "client/cli/replace_file.h"
+#include "client/cli/served_checkpoint.h"
 #include "client/status.h"
 
 namespace tome::client {
@@ -94,10 +95,14 @@ template <typename Command>
 absl::StatusOr<Ladder> MeasureFor(Client& client, const GlobalOptions& global,
                                   const Command& command, const std::vector<Schedule>& schedules,
                                   bool labels) {
-  return MeasureLadder(
-      client, global,
-      {.images = command.images, .model = command.model, .schedules = schedules, .labels = labels},
-      ShowProgress);
+  absl::StatusOr<std::string> model = ServedName(client, global, command.model);
+  if (!model.ok()) return model.status();
+  return MeasureLadder(client, global,
+                       {.images = command.images,
+                        .model = *std::move(model),
+                        .schedules = schedules,
+                        .labels = labels},
+                       ShowProgress);
 }
 
 // FAILED_PRECONDITION is about the weights, which every call asks for (OptionsOfRung).
@@ -117,6 +122,12 @@ void Print(const GlobalOptions& global, const Ladder& ladder, const Json& json) 
   }
   std::cout << EvaluationTable(ladder) << std::flush;
   PrintFailures(ladder.failed);
+}
+
+// Where calibrate writes to; empty where nothing says it.
+std::string ProfileFile(const CalibrateCommand& command) {
+  if (!command.out.empty() || !IsCheckpointDirectory(command.model)) return command.out;
+  return command.model + "/profile.json";
 }
 
 // Fewer are all neighbours of each other at any r.
@@ -160,7 +171,13 @@ ExitCode RunEvaluate(const GlobalOptions& global, const EvaluateCommand& command
 }
 
 ExitCode RunCalibrate(const GlobalOptions& global, const CalibrateCommand& command) {
-  const absl::Status writable = CheckReplaceable("--out", command.out);
+  const std::string out = ProfileFile(command);
+  if (out.empty()) {
+    return ReportUsageError(
+        global, absl::InvalidArgumentError("--out: needed where --model is not the directory of a "
+                                           "checkpoint, such as ./vit-s16"));
+  }
+  const absl::Status writable = CheckReplaceable("--out", out);
   if (!writable.ok()) return ReportUsageError(global, writable);
   absl::StatusOr<std::unique_ptr<Client>> client = Connect(global);
   if (!client.ok()) return ReportUsageError(global, client.status());
@@ -186,10 +203,10 @@ ExitCode RunCalibrate(const GlobalOptions& global, const CalibrateCommand& comma
                         {"date", absl::FormatTime("%Y-%m-%d", absl::Now(), absl::UTCTimeZone())},
                         {"steps", std::move(steps)}};
   Print(global, *ladder, profile);
-  const absl::Status written = ReplaceFile(command.out, profile.dump(2) + "\n");
+  const absl::Status written = ReplaceFile(out, profile.dump(2) + "\n");
   if (!written.ok()) return ReportCallError(global, written);
   if (!global.json) {
-    std::cerr << command.out << ": the server takes it from the model's directory\n";
+    std::cerr << out << ": the server takes it from the model's directory\n";
   }
   return ladder->failed.empty() ? kExitOk : kExitFailed;
 }

@@ -80,6 +80,7 @@ how often a picture's nearest other one has its label.
 Examples:
   tome evaluate --images photos
   tome evaluate --images photos --labels folders --r 0,4,8,12 --linear 8:-1 --html report.html
+  tome evaluate --model models/vit-s16 --images photos    whatever the server calls these weights
   tome --json evaluate --images photos --csv table.csv
 
 Options of every command, such as --server and --timeout: tome --help)";
@@ -90,7 +91,7 @@ the exact one. Written beside the checkpoint, the server takes it at its next st
 for new versions. It belongs to these weights: with others the server refuses it.
 
 Examples:
-  tome calibrate --images photos --out models/vit-s16/profile.json
+  tome calibrate --model models/vit-s16 --images photos    writes models/vit-s16/profile.json
   tome calibrate --images photos --r 0,4,8,12,16,20,24 --out profile.json
 
 Options of every command, such as --server and --timeout: tome --help)";

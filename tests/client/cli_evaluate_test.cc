@@ -24,6 +24,10 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using tome::v1::EmbedRequest;
 
+// SHA-256 of "weights".
+constexpr char kDigestOfWeights[] =
+    "9a129038d9a00aed0cf6a7ea059ca50a813449061ab87848cf1a13eafdf33b2c";
+
 // A picture is a number, and its embedding points so many degrees from the first axis; r turns
 // those above 100 by r degrees more.
 FakeServer::Reply AnswerAngle(const EmbedRequest& request, int) {
@@ -314,6 +318,61 @@ TEST_F(CliEvaluateTest, AFullDiskLosesNeitherTheTableNorWhatWasThere) {
   EXPECT_EQ(out_.Read("profile.json"), "an earlier one");
   EXPECT_EQ(out_.Read("report.html"), "an earlier one");
   EXPECT_FALSE(std::filesystem::exists(profile + ".new"));
+}
+
+TEST_F(CliEvaluateTest, TakesTheCheckpointsDirectoryForItsName) {
+  server_.SetWeightsDigest(kDigestOfWeights);
+  const TemporaryDirectory checkpoint;
+  checkpoint.Write("model.safetensors", "weights");
+
+  const auto evaluate = Run({"--json", "evaluate", "--model", checkpoint.path(), "--images",
+                             pictures_.path(), "--r", "4"});
+  const auto calibrate =
+      Run({"calibrate", "--model", checkpoint.path(), "--images", pictures_.path(), "--r", "4"});
+
+  ASSERT_EQ(evaluate.exit_code, 0) << evaluate.err;
+  EXPECT_EQ(json::parse(evaluate.out)["model"], "vit");
+  ASSERT_EQ(calibrate.exit_code, 0) << calibrate.err;
+  EXPECT_EQ(json::parse(checkpoint.Read("profile.json"))["weights_digest"], kDigestOfWeights);
+}
+
+TEST_F(CliEvaluateTest, KnowsACheckpointOfSeveralFilesByAllOfThem) {
+  server_.SetWeightsDigest(kDigestOfWeights);
+  const TemporaryDirectory checkpoint;
+  checkpoint.Write("model.safetensors.index.json",
+                   R"({"weight_map": {"a": "2.safetensors", "b": "1.safetensors",
+                                      "c": "2.safetensors"}})");
+  checkpoint.Write("1.safetensors", "wei");
+  checkpoint.Write("2.safetensors", "ghts");
+
+  const auto result = Run({"--json", "evaluate", "--model", checkpoint.path(), "--images",
+                           pictures_.path(), "--r", "4"});
+
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(json::parse(result.out)["weights_digest"], kDigestOfWeights);
+}
+
+TEST_F(CliEvaluateTest, MeasuresNoOtherWeightsThanTheDirectorys) {
+  const TemporaryDirectory checkpoint;
+  checkpoint.Write("model.safetensors", "weights");
+  const TemporaryDirectory empty;
+
+  const auto other = Run({"evaluate", "--model", checkpoint.path(), "--images", pictures_.path()});
+  const auto none = Run({"evaluate", "--model", empty.path(), "--images", pictures_.path()});
+
+  EXPECT_EQ(other.exit_code, 1);
+  EXPECT_THAT(other.err, HasSubstr("NOT_FOUND: --model: the server does not hold the weights in " +
+                                   checkpoint.path() + " (9a129038d9a0), it holds vit (d1)"));
+  EXPECT_EQ(none.exit_code, 1);
+  EXPECT_THAT(none.err, HasSubstr("holds neither model.safetensors nor its shards"));
+  EXPECT_THAT(server_.calls(), IsEmpty());
+}
+
+TEST_F(CliEvaluateTest, CalibrateMustKnowWhereTheProfileGoes) {
+  const auto result = Run({"calibrate", "--model", "vit", "--images", pictures_.path()});
+
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.err, HasSubstr("--out: needed where --model is not the directory"));
 }
 
 TEST_F(CliEvaluateTest, CalibrateWritesTheProfileOfTheseWeights) {

@@ -249,7 +249,7 @@ class FakeServer::Service final : public tome::v1::EmbeddingService::CallbackSer
   grpc::ServerUnaryReactor* ListModels(grpc::CallbackServerContext* context,
                                        const tome::v1::ListModelsRequest*,
                                        tome::v1::ListModelsResponse* response) override {
-    *response->add_models() = ModelFacts().model();
+    *response->add_models() = server_.ModelFacts().model();
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
     reactor->Finish(grpc::Status::OK);
     return reactor;
@@ -260,7 +260,7 @@ class FakeServer::Service final : public tome::v1::EmbeddingService::CallbackSer
                                      tome::v1::GetModelResponse* response) override {
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
     if (request->name().empty() || request->name() == "vit") {
-      *response = ModelFacts();
+      *response = server_.ModelFacts();
       reactor->Finish(grpc::Status::OK);
     } else {
       reactor->Finish(grpc::Status(grpc::StatusCode::NOT_FOUND,
@@ -292,6 +292,11 @@ std::string FakeServer::address() const { return "127.0.0.1:" + std::to_string(p
 
 void FakeServer::SetServing(bool serving) {
   server_->GetHealthCheckService()->SetServingStatus(kEmbeddingServiceName, serving);
+}
+
+void FakeServer::SetWeightsDigest(const std::string& digest) {
+  std::lock_guard lock(mu_);
+  weights_digest_ = digest;
 }
 
 std::vector<FakeServer::Call> FakeServer::calls() const {
@@ -343,10 +348,11 @@ void FakeServer::ReplyWhereDue() {
   waiting_.erase(std::remove(waiting_.begin(), waiting_.end(), nullptr), waiting_.end());
 }
 
-tome::v1::GetModelResponse FakeServer::ModelFacts() {
+tome::v1::GetModelResponse FakeServer::ModelFacts() const {
+  std::lock_guard lock(mu_);
   tome::v1::GetModelResponse facts;
   facts.mutable_model()->set_name("vit");
-  facts.mutable_model()->set_weights_digest("d1");
+  facts.mutable_model()->set_weights_digest(weights_digest_);
   facts.mutable_model()->set_architecture("vit_tiny_patch16_224");
   facts.mutable_model()->set_embedding_dimensions(2);
   facts.mutable_model()->set_token_dimensions(3);

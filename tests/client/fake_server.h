@@ -60,9 +60,8 @@ class FakeServer {
   std::vector<int> batches() const;
   int streams() const;
 
-  // What ListModels and GetModel tell: "vit", 2 dimensions, digest "d1", files of at most 1000
-  // bytes and 3 images a call.
-  static tome::v1::GetModelResponse ModelFacts();
+  // Of the weights, as ListModels and GetModel tell it from now on; before, "d1".
+  void SetWeightsDigest(const std::string& digest);
 
   // An OK reply with this float32 vector, from model "vit" with digest "d1".
   static Reply Answer(const std::vector<float>& vector);
@@ -74,6 +73,11 @@ class FakeServer {
 
  private:
   class Service;
+
+  // What ListModels and GetModel tell: "vit", 2 dimensions, files of at most 1000 bytes and 12
+  // images a call.
+  tome::v1::GetModelResponse ModelFacts() const;
+
   class EmbedReactor;
   class StreamReactor;
   // A call that waits for its reply.
@@ -100,6 +104,7 @@ class FakeServer {
   std::vector<Waiting*> waiting_;
   std::vector<int> batches_;
   int streams_ = 0;
+  std::string weights_digest_ = "d1";
   int in_flight_ = 0;
   int most_in_flight_ = 0;
 

@@ -39,7 +39,7 @@ def test_evaluate_calibrate_and_map_measure_a_served_model(start_server, served,
 
     report = json.loads(run(*tome, "--json", "evaluate", "--images", pictures, "--labels", "folders", "--r", "3,6").stdout)
     run(*tome, "map", next(pictures.rglob("cat.jpg")), "--r", "6", "--out", tmp_path / "map.png")
-    run(*tome, "calibrate", "--images", pictures, "--r", "3,6", "--out", served / "profile.json")
+    run(*tome, "calibrate", "--model", served, "--images", pictures, "--r", "3,6")  # beside the checkpoint
 
     assert [rung["schedule"] for rung in report["rungs"]] == ["r = 0", "r = 3", "r = 6"]
     assert report["rungs"][0]["cosine_mean"] == pytest.approx(1)
@@ -59,6 +59,14 @@ def test_evaluate_calibrate_and_map_measure_a_served_model(start_server, served,
         answer = stub.Embed(pb.EmbedRequest(input=image, merge=pb.MergeSpec(constant=3)), timeout=60)
     assert answer.embedding.applied.expected_fidelity == pytest.approx(profile["steps"][1]["fidelity"])
     assert again.metrics()['tome_expected_fidelity_sum{model="m"}'] == answer.embedding.applied.expected_fidelity
+
+
+def test_weights_that_are_served_under_two_names_must_be_named(start_server, served, pictures):
+    address = start_server("--model", f"a={served}", "--model", f"b={served}", "--drain-delay", "0s").address
+
+    done = run(TOME, "--server", address, "evaluate", "--model", served, "--images", pictures, expect=1)
+
+    assert f"INVALID_ARGUMENT: --model: the server holds the weights in {served} as a and b; name one" in done.stderr
 
 
 def test_a_profile_of_other_weights_is_refused_with_the_reason(served):
