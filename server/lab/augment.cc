@@ -5,9 +5,11 @@
 #include <ATen/ops/clamp.h>
 #include <ATen/ops/exp.h>
 #include <ATen/ops/grid_sampler.h>
+#include <ATen/ops/lerp.h>
 #include <ATen/ops/linalg_inv.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/rand.h>
+#include <ATen/ops/randperm.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/where.h>
@@ -90,6 +92,19 @@ at::Tensor Augment(const at::Tensor& pixels, int64_t out_height, int64_t out_wid
       .view({images, 3, out_height, out_width})
       .permute({0, 2, 3, 1})
       .contiguous();
+}
+
+std::optional<Blending> DrawBlending(double chance, int64_t images, at::Generator& random) {
+  if (chance == 0.0) return std::nullopt;
+  const at::Tensor drawn = at::rand({2}, random);
+  if (drawn[0].item<double>() >= chance) return std::nullopt;
+  return Blending{.other = at::randperm(images, random), .share = drawn[1].item<double>()};
+}
+
+at::Tensor Blend(const at::Tensor& pixels, const Blending& blending) {
+  const at::Tensor own = pixels.to(c10::ScalarType::Float);
+  const at::Tensor other = own.index_select(0, blending.other.to(pixels.device()));
+  return at::lerp(other, own, blending.share).round_().to(c10::ScalarType::Byte);
 }
 
 }  // namespace tome

@@ -4,6 +4,9 @@
 #include <ATen/core/Generator.h>
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
+#include <optional>
+
 namespace tome {
 
 // How far a view of a picture may be from it. Each amount is drawn evenly, for each picture anew.
@@ -25,6 +28,19 @@ struct Augmentation {
 // what lies beyond the picture repeats its edge.
 at::Tensor Augment(const at::Tensor& pixels, int64_t out_height, int64_t out_width,
                    const Augmentation& augmentation, at::Generator& random);
+
+// How a step's pictures are blended with each other ("mixup: Beyond Empirical Risk Minimization",
+// Zhang et al., 2018, with alpha = 1).
+struct Blending {
+  at::Tensor other;  // [images] int64: the picture that each is blended with, a permutation
+  double share;      // of each picture itself in its blend, and of its label; 0 to 1
+};
+
+// With this chance a blending, else none. `random` as of Augment; a chance of 0 draws nothing.
+std::optional<Blending> DrawBlending(double chance, int64_t images, at::Generator& random);
+
+// The blends of pictures [images, height, width, 3] uint8, on any device: as many, as large.
+at::Tensor Blend(const at::Tensor& pixels, const Blending& blending);
 
 }  // namespace tome
 

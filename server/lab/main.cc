@@ -74,6 +74,10 @@ void AddObjectives(CLI::App& app, TrainingOptions& options) {
   app.add_option("--temperature", options.temperature, "Of the contrastive objective")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
+  app.add_option("--mixup", options.mixup,
+                 "Share of the steps whose pictures and labels are blended, two by two")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
   app.add_option("--r", options.r, "R,R,...: each view of a step draws its own")
       ->delimiter(',')
       ->check(CLI::Range(0, 1 << 20))

@@ -68,6 +68,7 @@ std::string OptionsJson(const TrainCommand& command) {
       {"--distillation", training.distillation},
       {"--temperature", training.temperature},
       {"--r", training.r},
+      {"--mixup", training.mixup},
       {"--smallest-crop", views.smallest_crop},
       {"--rotation", views.rotation},
       {"--flip", views.flip},

@@ -5,6 +5,7 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/from_blob.h>
+#include <ATen/ops/lerp.h>
 #include <ATen/ops/randint.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/randperm.h>
@@ -131,12 +132,14 @@ absl::StatusOr<StepReport> Training::Step(const at::Tensor& pixels, const at::Te
   at::Generator random = GeneratorOf(options_.seed, kViewsPurpose, steps_done_);
   const Preprocessing& input = model_.vit().preprocessing;
   const int64_t batch = pixels.size(0);
+  const std::optional<Blending> blending = DrawBlending(options_.mixup, batch, random);
+  const at::Tensor pictures = blending.has_value() ? Blend(pixels, *blending) : pixels;
   const int views = options_.contrastive > 0.0 ? 2 : 1;
   std::vector<at::Tensor> seen;
   std::vector<int> r;
   for (int view = 0; view < views; ++view) {
     seen.push_back(
-        Augment(pixels, input.crop_height, input.crop_width, options_.augmentation, random));
+        Augment(pictures, input.crop_height, input.crop_width, options_.augmentation, random));
     const int64_t drawn =
         at::randint(static_cast<int64_t>(options_.r.size()), {1}, random).item<int64_t>();
     report.r.push_back(options_.r[drawn]);
@@ -153,7 +156,14 @@ absl::StatusOr<StepReport> Training::Step(const at::Tensor& pixels, const at::Te
     *shown = part.item<double>();
   };
   if (options_.supervised > 0.0) {
-    add(options_.supervised, SupervisedLoss(embeddings, label_vectors_, labels.repeat({views})),
+    const auto of = [&](const at::Tensor& each) {
+      return SupervisedLoss(embeddings, label_vectors_, each.repeat({views}));
+    };
+    add(options_.supervised,
+        blending.has_value()
+            ? at::lerp(of(labels.index_select(0, blending->other.to(labels.device()))), of(labels),
+                       blending->share)
+            : of(labels),
         &report.supervised);
   }
   if (options_.contrastive > 0.0) {

@@ -32,6 +32,7 @@ struct TrainingOptions {
   double distillation = 0.0;
   double temperature = 0.1;  // of the contrastive one
   std::vector<int> r = {0};  // each view of a step draws its own
+  double mixup = 0.0;        // share of the steps whose pictures are blended with each other
   Augmentation augmentation;
   c10::ScalarType compute_type = c10::ScalarType::Float;
   uint64_t seed = 0;

@@ -3,11 +3,20 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/rand.h>
 #include <ATen/ops/randint.h>
+#include <ATen/ops/sort.h>
 #include <ATen/ops/tensor.h>
 #include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+#include <tuple>
+#include <vector>
 
 namespace tome {
 namespace {
@@ -99,6 +108,49 @@ TEST(AugmentTest, TurnsRedToOtherHues) {
   for (int channel = 0; channel < 3; ++channel) {
     EXPECT_GT((strongest == channel).sum().item<int64_t>(), 5) << channel;
   }
+}
+
+TEST(BlendTest, TakesOfEachPictureItsShareAndTheRestOfTheOther) {
+  const at::Tensor pictures = at::full({3, 2, 2, 3}, 0, at::kByte);
+  pictures[1].fill_(100);
+  pictures[2].fill_(200);
+
+  const at::Tensor blends =
+      Blend(pictures, {.other = at::tensor(std::vector<int64_t>{1, 2, 0}), .share = 0.75});
+
+  EXPECT_TRUE(at::equal(blends[0], at::full({2, 2, 3}, 25, at::kByte))) << blends[0];
+  EXPECT_TRUE(at::equal(blends[1], at::full({2, 2, 3}, 125, at::kByte))) << blends[1];
+  EXPECT_TRUE(at::equal(blends[2], at::full({2, 2, 3}, 150, at::kByte))) << blends[2];
+}
+
+TEST(BlendTest, IsDrawnAsOftenAsAsked) {
+  at::Generator random = at::detail::createCPUGenerator(7);
+  int drawn = 0;
+  double least = 1.0;
+  double most = 0.0;
+
+  for (int step = 0; step < 400; ++step) {
+    const std::optional<Blending> blending = DrawBlending(0.25, 5, random);
+    if (!blending.has_value()) continue;
+    ++drawn;
+    least = std::min(least, blending->share);
+    most = std::max(most, blending->share);
+    const at::Tensor sorted = std::get<0>(at::sort(blending->other));
+    ASSERT_TRUE(at::equal(sorted, at::arange(5))) << blending->other;
+  }
+
+  EXPECT_NEAR(drawn, 100, 40);
+  EXPECT_LT(least, 0.1);
+  EXPECT_GT(most, 0.9);
+}
+
+TEST(BlendTest, DrawsNothingWhereNothingIsAsked) {
+  at::Generator random = at::detail::createCPUGenerator(7);
+  at::Generator untouched = random.clone();
+
+  EXPECT_FALSE(DrawBlending(0.0, 5, random).has_value());
+
+  EXPECT_TRUE(at::equal(at::rand({4}, random), at::rand({4}, untouched)));
 }
 
 }  // namespace

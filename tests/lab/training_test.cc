@@ -143,6 +143,15 @@ INSTANTIATE_TEST_SUITE_P(R, StepGradientTest, testing::Values(0, 3, 8),
 
 constexpr int kLabels = 3;
 
+constexpr Augmentation kNothing = {.smallest_crop = 1.0,
+                                   .aspect = 1.0,
+                                   .rotation = 0.0,
+                                   .flip = false,
+                                   .brightness = 0.0,
+                                   .contrast = 0.0,
+                                   .saturation = 0.0,
+                                   .hue = 0.0};
+
 TrainingOptions SmallTraining() {
   TrainingOptions options;
   options.steps = 6;
@@ -238,14 +247,7 @@ TEST_F(TrainingTest, MakesWhatItIsAskedToSmaller) {
   options.learning_rate = 5e-3;
   options.contrastive = 0.0;
   options.distillation = 0.0;
-  options.augmentation = {.smallest_crop = 1.0,
-                          .aspect = 1.0,
-                          .rotation = 0.0,
-                          .flip = false,
-                          .brightness = 0.0,
-                          .contrast = 0.0,
-                          .saturation = 0.0,
-                          .hue = 0.0};
+  options.augmentation = kNothing;
   Training training = NewTraining(options);
   at::Generator random = at::detail::createCPUGenerator(1);
   const at::Tensor pixels =
@@ -260,6 +262,34 @@ TEST_F(TrainingTest, MakesWhatItIsAskedToSmaller) {
   }
 
   EXPECT_LT(last, 0.5 * first);
+}
+
+TEST_F(TrainingTest, MixesLabelsAsItBlendsPictures) {
+  TrainingOptions options = SmallTraining();
+  options.contrastive = 0.0;
+  options.distillation = 0.0;
+  options.r = {2};
+  options.augmentation = kNothing;
+  at::Generator random = at::detail::createCPUGenerator(1);
+  const at::Tensor pixels =
+      at::randint(256, {4, 20, 20, 3}, random, at::TensorOptions().dtype(at::kByte));
+  const at::Tensor labels = at::tensor(std::vector<int64_t>{0, 1, 2, 1});
+  // What the first step draws first.
+  constexpr uint64_t kViewsPurpose = 1;
+  at::Generator of_views =
+      at::detail::createCPUGenerator(SeedOf(options.seed, kViewsPurpose, /*time=*/0));
+  const Blending blending = *DrawBlending(1.0, 4, of_views);
+  ASSERT_GT(std::abs(blending.share - 0.5), 0.05) << "own and other labels must differ in weight";
+  const auto loss = [&](const at::Tensor& pictures, const at::Tensor& their_labels) {
+    return NewTraining(options).Step(pictures, their_labels)->loss;
+  };
+  const double own = loss(Blend(pixels, blending), labels);
+  const double other = loss(Blend(pixels, blending), labels.index_select(0, blending.other));
+  ASSERT_GT(std::abs(own - other), 0.01);
+
+  options.mixup = 1.0;
+
+  EXPECT_NEAR(loss(pixels, labels), blending.share * own + (1.0 - blending.share) * other, 1e-5);
 }
 
 TEST_F(TrainingTest, LearnsInBFloat16AsInFloat32) {
