@@ -220,7 +220,7 @@ std::string Training::State() const {
 absl::Status Training::Restore(const std::string& path) {
   TOME_ASSIGN_OR_RETURN(const SafetensorsFile file, SafetensorsFile::Open(path));
   const at::NoGradGuard no_gradients;
-  const auto read = [&](const std::string& name, at::Tensor target) -> absl::Status {
+  const auto read = [&](const std::string& name, const at::Tensor& target) -> absl::Status {
     const TensorView* stored = file.Find(name);
     if (stored == nullptr || stored->type != TensorType::kFloat32 ||
         stored->shape != target.sizes().vec()) {

@@ -18,17 +18,10 @@
 #include <tuple>
 #include <vector>
 
+#include "tests/lab/no_augmentation.h"
+
 namespace tome {
 namespace {
-
-constexpr Augmentation kNothing = {.smallest_crop = 1.0,
-                                   .aspect = 1.0,
-                                   .rotation = 0.0,
-                                   .flip = false,
-                                   .brightness = 0.0,
-                                   .contrast = 0.0,
-                                   .saturation = 0.0,
-                                   .hue = 0.0};
 
 at::Tensor Pictures() {
   at::Generator random = at::detail::createCPUGenerator(4);
@@ -41,7 +34,7 @@ at::Tensor View(const at::Tensor& pixels, const Augmentation& augmentation, uint
 }
 
 TEST(AugmentTest, LeavesAPictureAsItIsWhereNothingMayChange) {
-  const at::Tensor view = View(Pictures(), kNothing);
+  const at::Tensor view = View(Pictures(), kNoAugmentation);
 
   const at::Tensor difference = (view.to(at::kInt) - Pictures().to(at::kInt)).abs();
   EXPECT_LE(difference.max().item<int>(), 1);  // the colour matrix is rounded
@@ -57,7 +50,7 @@ TEST(AugmentTest, GivesTheSameViewsForTheSameSeedOnAnyNumberOfThreads) {
 }
 
 TEST(AugmentTest, TurnsLeftAndRightSomeOfThePictures) {
-  Augmentation flip = kNothing;
+  Augmentation flip = kNoAugmentation;
   flip.flip = true;
   const at::Tensor pictures = at::full({64, 2, 2, 3}, 10, at::kByte);
   pictures.select(2, 0).fill_(200);
@@ -72,7 +65,7 @@ TEST(AugmentTest, TurnsLeftAndRightSomeOfThePictures) {
 }
 
 TEST(AugmentTest, CropsAPartOfThePicture) {
-  Augmentation crop = kNothing;
+  Augmentation crop = kNoAugmentation;
   crop.smallest_crop = 0.25;
   // Brightness rises from left to right, so that a crop sees a part of the range.
   at::Tensor pictures = at::full({32, 16, 16, 3}, 0, at::kByte);
@@ -87,7 +80,7 @@ TEST(AugmentTest, CropsAPartOfThePicture) {
 }
 
 TEST(AugmentTest, KeepsGreyGreyWhateverHueAndSaturation) {
-  Augmentation colours = kNothing;
+  Augmentation colours = kNoAugmentation;
   colours.saturation = 0.9;
   colours.hue = 0.5;
 
@@ -97,7 +90,7 @@ TEST(AugmentTest, KeepsGreyGreyWhateverHueAndSaturation) {
 }
 
 TEST(AugmentTest, TurnsRedToOtherHues) {
-  Augmentation hue = kNothing;
+  Augmentation hue = kNoAugmentation;
   hue.hue = 0.5;
   at::Tensor red = at::full({64, 2, 2, 3}, 40, at::kByte);
   red.select(3, 0).fill_(160);

@@ -28,6 +28,7 @@
 #include <vector>
 
 #include "server/merge/merge_plan.h"
+#include "tests/lab/no_augmentation.h"
 #include "tests/model/test_checkpoint.h"
 
 namespace tome {
@@ -143,15 +144,6 @@ INSTANTIATE_TEST_SUITE_P(R, StepGradientTest, testing::Values(0, 3, 8),
 
 constexpr int kLabels = 3;
 
-constexpr Augmentation kNothing = {.smallest_crop = 1.0,
-                                   .aspect = 1.0,
-                                   .rotation = 0.0,
-                                   .flip = false,
-                                   .brightness = 0.0,
-                                   .contrast = 0.0,
-                                   .saturation = 0.0,
-                                   .hue = 0.0};
-
 TrainingOptions SmallTraining() {
   TrainingOptions options;
   options.steps = 6;
@@ -247,7 +239,7 @@ TEST_F(TrainingTest, MakesWhatItIsAskedToSmaller) {
   options.learning_rate = 5e-3;
   options.contrastive = 0.0;
   options.distillation = 0.0;
-  options.augmentation = kNothing;
+  options.augmentation = kNoAugmentation;
   Training training = NewTraining(options);
   at::Generator random = at::detail::createCPUGenerator(1);
   const at::Tensor pixels =
@@ -269,7 +261,7 @@ TEST_F(TrainingTest, MixesLabelsAsItBlendsPictures) {
   options.contrastive = 0.0;
   options.distillation = 0.0;
   options.r = {2};
-  options.augmentation = kNothing;
+  options.augmentation = kNoAugmentation;
   at::Generator random = at::detail::createCPUGenerator(1);
   const at::Tensor pixels =
       at::randint(256, {4, 20, 20, 3}, random, at::TensorOptions().dtype(at::kByte));
