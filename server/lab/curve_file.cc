@@ -1,12 +1,15 @@
 #include "server/lab/curve_file.h"
 
 #include <algorithm>
+#include <cmath>
+#include <cstddef>
 #include <filesystem>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -25,6 +28,17 @@ constexpr char kHeader[] =
 
 std::string Text(const std::optional<double>& value) {
   return value.has_value() ? absl::StrFormat("%.6g", *value) : "";
+}
+
+// Whether a row has every column, and the numbers that each row has.
+bool IsRow(absl::string_view row) {
+  constexpr size_t kLoss = 1;
+  constexpr size_t kLearningRate = 6;
+  const std::vector<absl::string_view> fields = absl::StrSplit(row, ',');
+  double number = 0.0;
+  return static_cast<std::ptrdiff_t>(fields.size()) == 1 + std::ranges::count(kHeader, ',') &&
+         absl::SimpleAtod(fields[kLoss], &number) && std::isfinite(number) &&
+         absl::SimpleAtod(fields[kLearningRate], &number) && std::isfinite(number);
 }
 
 // The values of a column, whose name the header has; none where the first row has none.
@@ -51,6 +65,12 @@ absl::Status CurveFile::Restore(int64_t steps) {
     if (next == std::string::npos) {
       return absl::InvalidArgumentError(
           absl::StrCat(path_, " has no row for each of the ", steps, " steps that were done"));
+    }
+    const absl::string_view row(text.data() + end, next - end);
+    if (line == 0 ? absl::StrCat(row, "\n") != kHeader : !IsRow(row)) {
+      return absl::InvalidArgumentError(absl::StrCat(path_, ": line ", line + 1,
+                                                     " is not one of a ", "training's curves: \"",
+                                                     absl::CEscape(row.substr(0, 100)), "\""));
     }
     end = next + 1;
   }

@@ -17,7 +17,7 @@ class CurveFile {
   explicit CurveFile(std::string path) : path_(std::move(path)) {}
 
   // Takes up the rows of the file's first `steps` steps: a killed run may have written more.
-  // INVALID_ARGUMENT where it has fewer.
+  // INVALID_ARGUMENT where it has fewer, or where one of them is none of Add's.
   absl::Status Restore(int64_t steps);
 
   void Add(int64_t step, double learning_rate, double seconds, const StepReport& report);

@@ -58,5 +58,28 @@ TEST(CurveFileTest, DropsTheRowsBehindTheStepThatARunGoesOnFrom) {
   EXPECT_THAT(CurveFile(path).Restore(9).message(), HasSubstr("has no row for each of the 9"));
 }
 
+TEST(CurveFileTest, RefusesLinesThatAreNotItsOwn) {
+  TemporaryDirectory directory;
+  const std::string path = directory.path() + "/curves.csv";
+  CurveFile curves(path);
+  for (int step = 0; step < 3; ++step) curves.Add(step, 0.001, 0.25, Report(step));
+  ASSERT_TRUE(curves.Write().ok());
+  const std::string whole = *ReadWholeFile(path);
+  const auto refusal = [&](const std::string& text) {
+    directory.Write("curves.csv", text);
+    return std::string(CurveFile(path).Restore(2).message());
+  };
+
+  EXPECT_THAT(refusal("step\n0\n1\n"), HasSubstr("curves.csv: line 1 is not one of"));
+  std::string cut = whole;
+  cut.replace(cut.find("\n1,1,"), 6, "\n1\n,");
+  EXPECT_THAT(refusal(cut),
+              HasSubstr("curves.csv: line 3 is not one of a training's curves: \"1\""));
+  std::string infinite = whole;
+  infinite.replace(infinite.find("\n1,1,"), 6, "\n1,inf,");
+  EXPECT_THAT(refusal(infinite), HasSubstr("curves.csv: line 3 is not one of"));
+  EXPECT_EQ(refusal(whole), "");
+}
+
 }  // namespace
 }  // namespace tome
